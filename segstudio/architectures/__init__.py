@@ -1,0 +1,1 @@
+"""One self-sufficient page per architecture; see `segstudio.architectures.base`."""

@@ -1,0 +1,60 @@
+"""How a model wants its input: a value that travels with the checkpoint, never a user's choice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Preprocessing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """From an RGB uint8 image to network input, and from logits back to the image's size.
+
+    The input is ``(pixel - mean) / std`` per channel with mean and std on the 0..255 scale.
+
+    Attributes
+    ----------
+    mean, std : (float, float, float)
+        In the model's channel order, 0..255.
+    channel_order : str
+        "rgb" or "bgr".
+    resize : str
+        "none" (the image's own size), "keep-ratio" (so that it fits ``size`` = (long, short) as
+        MMSegmentation does), "exact" (to ``size`` = (H, W)) or "short-side-at-least" (upsized so
+        that the short side is at least ``size[1]``).
+    size : (int, int) or None
+        See ``resize``.
+    divisor : int
+        Input height and width are padded (bottom, right, with the mean colour) to a multiple.
+    align_corners : bool
+        How logits are upsampled.
+    window, stride : (int, int) or None
+        Published sliding window in network input pixels, None for the whole image.
+    """
+
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    channel_order: str = "rgb"
+    resize: str = "none"
+    size: tuple[int, int] | None = None
+    divisor: int = 1
+    align_corners: bool = False
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Preprocessing:
+        """Return the value that `to_json` wrote; unknown keys are ignored."""
+        known = {key: data[key] for key in cls.__slots__ if key in data}
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
+        )

@@ -1,0 +1,1 @@
+"""Folders of images and their ground truth: formats, opening, reading."""

@@ -1,0 +1,192 @@
+"""A dataset as a value, and what every dataset format provides.
+
+A format is one module of `segstudio.datasets.formats`: a `DatasetFormat` entered with
+``@FORMATS.register(name)`` that recognises its layout with a bounded look and lists its samples
+without opening an image.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from segstudio.core.errors import SizeMismatchError, UnknownNameError, UsageError
+from segstudio.core.label_space import LabelSpace
+from segstudio.core.registry import Registry, did_you_mean
+from segstudio.core.types import Image, LabelMap, Sample
+from segstudio.datasets.images import read_image, read_image_size, read_source_map
+
+__all__ = ["FORMATS", "Dataset", "DatasetFormat", "split_names"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The samples of a folder, listed but not loaded.
+
+    Attributes
+    ----------
+    root : Path
+        The folder that sample ids are relative to.
+    format : str
+        Name of the format that opened it.
+    samples : tuple of Sample
+        In the order they are shown.
+    label_space : LabelSpace or None
+        The space of the target files' ids; None when the folder does not say.
+    splits : tuple of str
+        Splits that the samples belong to; empty when there are none.
+    title : str
+        What a person reads, normally the folder's name.
+    notes : tuple of str
+        Plain sentences about what was found but could not be used.
+    """
+
+    root: Path
+    format: str
+    samples: tuple[Sample, ...]
+    label_space: LabelSpace | None = None
+    splits: tuple[str, ...] = ()
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Sample]:
+        return {sample.sample_id: sample for sample in self.samples}
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether any sample has ground truth."""
+        return any(sample.target_path is not None for sample in self.samples)
+
+    def select(self, split: str | None = None, limit: int | None = None) -> Dataset:
+        """Return the dataset restricted to one split and to the first ``limit`` samples.
+
+        Raises
+        ------
+        UsageError
+            When there is no such split, naming those there are; when the limit is not positive.
+        """
+        samples = self.samples
+        if split is not None:
+            if split not in self.splits:
+                there = f"it has {', '.join(self.splits)}" if self.splits else "it has none"
+                raise UsageError(f"{self.root} has no split {split!r}; {there}.")
+            samples = tuple(sample for sample in samples if sample.split == split)
+        if limit is not None:
+            if limit < 1:
+                raise UsageError(f"A limit of {limit} leaves no sample; choose 1 or more.")
+            samples = samples[:limit]
+        return replace(self, samples=samples, splits=split_names(samples))
+
+    def sample(self, sample_id: str) -> Sample:
+        """Return the sample called ``sample_id``.
+
+        Raises
+        ------
+        UnknownNameError
+            When there is none.
+        """
+        try:
+            return self._by_id[sample_id]
+        except KeyError:
+            near = did_you_mean(sample_id, list(self._by_id)[:5000])
+            raise UnknownNameError(f"{self.root} has no sample {sample_id!r}: {near}") from None
+
+    def read_image(self, sample: Sample) -> Image:
+        """Return the sample's (H, W, 3) uint8 RGB image; see `segstudio.datasets.images`."""
+        return read_image(sample.image_path)
+
+    def read_target(self, sample: Sample, label_space: LabelSpace | None = None) -> LabelMap:
+        """Return the sample's ground truth as a label map.
+
+        Parameters
+        ----------
+        sample : Sample
+            One of the dataset's samples.
+        label_space : LabelSpace, optional
+            The space of the file's ids; None takes the dataset's own.
+
+        Returns
+        -------
+        ndarray of shape (H, W), uint8 or uint16
+            Class indices of the label space or its ignore index, of the image's size.
+
+        Raises
+        ------
+        UsageError
+            When the sample has no ground truth, or nobody says what the ids mean.
+        UnreadableImageError
+            When a file cannot be decoded.
+        SizeMismatchError
+            When image and ground truth differ in size.
+        LabelValueError
+            When a value is outside the label space.
+        """
+        if sample.target_path is None:
+            raise UsageError(f"{sample.image_path} has no ground truth.")
+        space = label_space or self.label_space
+        if space is None:
+            raise UsageError(
+                f"{self.root} does not say what the values of its masks mean; choose a label "
+                "space or put a label_space.json into the folder."
+            )
+        source_map = read_source_map(sample.target_path)
+        height, width = read_image_size(sample.image_path)
+        if source_map.shape != (height, width):
+            raise SizeMismatchError(
+                f"{sample.target_path} is {source_map.shape[0]} x {source_map.shape[1]} pixels "
+                f"(height x width), but its image {sample.image_path} is {height} x {width}."
+            )
+        return space.from_source_ids(source_map, sample.target_path)
+
+
+def split_names(samples: Iterable[Sample]) -> tuple[str, ...]:
+    """Return the splits of samples: train, val and test first, others by name."""
+    found = {sample.split for sample in samples if sample.split is not None}
+    usual = ("train", "val", "test")
+    return (*(name for name in usual if name in found), *sorted(found - set(usual)))
+
+
+class DatasetFormat(abc.ABC):
+    """A layout of folders and files that SegStudio can open."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+
+    @classmethod
+    @abc.abstractmethod
+    def sniff(cls, path: Path) -> float:
+        """Return how sure it is that ``path`` is in this format, 0..1.
+
+        A bounded look at a few hundred directory entries at most; never raises for a folder in
+        another layout.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def open(cls, path: Path, *, label_space: LabelSpace | None = None) -> Dataset:
+        """List the dataset's samples without opening an image.
+
+        Parameters
+        ----------
+        path : Path
+            The dataset's folder.
+        label_space : LabelSpace, optional
+            Takes the place of the label space that the format or the folder names.
+
+        Raises
+        ------
+        NoDatasetError
+            When the folder is not in this format: what was found and what was expected.
+        """
+
+
+FORMATS: Registry[type[DatasetFormat]] = Registry("format", "segstudio.datasets.formats")
+"""Every dataset format by name."""

@@ -1,0 +1,1 @@
+"""Label maps out of SegStudio, in forms that other programs read."""

@@ -1,0 +1,1 @@
+"""Scores from label maps: integer counts first, every number a pure function of them."""
