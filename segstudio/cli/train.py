@@ -33,6 +33,10 @@ def train(
     demo_scenes: Annotated[
         int, typer.Option(help="Rendered street scenes to mix in (camvid classes only).", min=0)
     ] = 0,
+    initial: Annotated[
+        Path | None,
+        typer.Option("--init", help="Checkpoint whose weights the training starts from."),
+    ] = None,
     set_option: Annotated[
         list[str] | None,
         typer.Option("--set", help="Option of the architecture, name=value; repeatable."),
@@ -45,6 +49,7 @@ def train(
 ) -> None:
     """Train a network; started again on the same folder it goes on where it stopped."""
     from segstudio.architectures._base import ARCHITECTURES
+    from segstudio.checkpoints.opening import build_network, open_checkpoint
     from segstudio.cli.progress import TrainingDisplay
     from segstudio.core.errors import UsageError
     from segstudio.core.label_space import load_label_space
@@ -78,10 +83,21 @@ def train(
                 f"{entry.root} has the label space {entry.label_space.name}, but {dataset} has "
                 f"{space.name}; only datasets of one label space can be mixed."
             )
+    architecture_options = build_options(page.Options, parse_pairs(set_option or []))
+    weights = None
+    if initial is not None:
+        checkpoint = open_checkpoint(initial)
+        if checkpoint.architecture != architecture or checkpoint.classes != len(space):
+            raise UsageError(
+                f"{initial} is {checkpoint.architecture} with {checkpoint.classes} classes; this "
+                f"training is {architecture} with {len(space)}."
+            )
+        build_network(checkpoint)  # says which tensor does not fit
+        weights = checkpoint.state_dict
     has_validation = validation in main.splits
     plan = TrainPlan(
         architecture=architecture,
-        architecture_options=build_options(page.Options, parse_pairs(set_option or [])),
+        architecture_options=architecture_options,
         training=LabelledImages(training, space),
         validation=LabelledImages([main.select(validation)], space) if has_validation else None,
         folder=output,
@@ -91,8 +107,10 @@ def train(
             "data": [entry.title for entry in training],
             "samples": [len(entry) for entry in training],
             "licence_note": licence_note,
+            "initial": None if initial is None else initial.name,
             "command": shlex.join(["segstudio", *sys.argv[1:]]),
         },
+        initial=weights,
     )
     with TrainingDisplay() as display:
         best = run_training(plan, display.report, cancelled=display.cancelled)

@@ -101,6 +101,7 @@ class WriteError(SegStudioError):
             errno.EACCES: "permission is denied; choose another folder or change its permissions",
             errno.EPERM: "permission is denied; choose another folder or change its permissions",
             errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+            errno.EEXIST: "a file of that name is in the way of the folder; choose another folder",
             errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
         }
         code = error.errno

@@ -223,11 +223,14 @@ class LabelSpace:
             When the document has another form; the message names ``origin``.
         """
         try:
+            if not isinstance(data["classes"], list):
+                raise TypeError("'classes' is no list")
             entries = [
                 {"name": entry} if isinstance(entry, str) else dict(entry)
                 for entry in data["classes"]
             ]
             palette = distinct_colors(len(entries))
+            ignored = IGNORE_INDEX if len(entries) <= IGNORE_INDEX else IGNORE_INDEX_16
             classes = tuple(
                 ClassInfo(
                     index=index,
@@ -240,7 +243,7 @@ class LabelSpace:
             return cls(
                 name=str(data.get("name", "custom")),
                 classes=classes,
-                ignore_ids=tuple(int(value) for value in data.get("ignore_ids", [IGNORE_INDEX])),
+                ignore_ids=tuple(int(value) for value in data.get("ignore_ids", [ignored])),
                 title=str(data.get("title", "")),
                 source=str(data.get("source", "")),
             )

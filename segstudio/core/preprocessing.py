@@ -26,6 +26,9 @@ class Preprocessing:
         that the short side is at least ``size[1]``).
     size : (int, int) or None
         See ``resize``.
+    antialias : bool
+        Whether shrinking averages over all pixels (Pillow's bilinear, Hugging Face) or samples
+        four of them (OpenCV's, MMSegmentation); of no effect when ``resize`` is "none".
     divisor : int
         Input height and width are padded (bottom, right, with the mean colour) to a multiple.
     align_corners : bool
@@ -39,6 +42,7 @@ class Preprocessing:
     channel_order: str = "rgb"
     resize: str = "none"
     size: tuple[int, int] | None = None
+    antialias: bool = False
     divisor: int = 1
     align_corners: bool = False
     window: tuple[int, int] | None = None
@@ -54,7 +58,9 @@ class Preprocessing:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Preprocessing:
         """Return the value that `to_json` wrote; unknown keys are ignored."""
-        known = {key: data[key] for key in cls.__slots__ if key in data}
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
-        )
+        values: dict[str, Any] = {
+            key: tuple(data[key]) if isinstance(data[key], list) else data[key]
+            for key in cls.__slots__
+            if key in data
+        }
+        return cls(**values)

@@ -151,14 +151,15 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
-    def snapshot(self) -> dict[str, T]:
-        """Return the entries so that `restore` can take a failed plugin's ones back."""
+    def foreign_names(self) -> set[str]:
+        """Return the names entered so far from outside the registry's own package."""
+        prefix = f"{self.package}."
         with self._lock:
-            return dict(self._entries)
+            return {name for name, at in self._origins.items() if not at.startswith(prefix)}
 
-    def restore(self, snapshot: dict[str, T]) -> None:
-        """Forget every entry that is not in ``snapshot``."""
+    def withdraw(self, names: set[str]) -> dict[str, T]:
+        """Take entries out again, those of a failed plugin, and return them."""
         with self._lock:
-            for name in set(self._entries) - set(snapshot):
-                del self._entries[name]
+            for name in names:
                 del self._origins[name]
+            return {name: self._entries.pop(name) for name in sorted(names)}

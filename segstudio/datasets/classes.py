@@ -65,7 +65,13 @@ def read_class_file(path: Path) -> LabelSpace:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}.") from error
-    return LabelSpace.from_json(_normalised(document, name), str(path))
+    try:
+        return LabelSpace.from_json(_normalised(document, name), str(path))
+    except UsageError as error:
+        if str(path) in str(error):
+            raise
+        # The label space itself complains (no class, an id twice) and does not know the file.
+        raise UsageError(f"{path} cannot be used: {error}") from error
 
 
 def _from_lines(text: str, name: str, path: Path) -> LabelSpace:

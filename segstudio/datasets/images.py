@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,19 +59,12 @@ MAX_PIXELS = 500_000_000
 _ORIENTATION_TAG = 0x0112
 
 # What the decoders raise on damaged files, besides OSError.
+# fmt: off
 _DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
+    MemoryError, RuntimeError, struct.error, zlib.error,
 )
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +211,10 @@ def _identified(stream: BinaryIO, path: Path | str) -> PilImage.Image:
     from PIL import Image as PilImage
     from PIL import UnidentifiedImageError
 
-    # Pillow warns from 89 Mpixel on; `_header` refuses with our own sentence, later.
+    # Pillow warns from 89 Mpixel on; `_header` refuses with our own sentence, later.  Its remarks
+    # on odd metadata are about files that can be read all the same.
     PilImage.MAX_IMAGE_PIXELS = None
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         return PilImage.open(stream)
     except UnidentifiedImageError:

@@ -29,13 +29,13 @@ class Listing:
 
     Attributes
     ----------
-    files : list of (str, str)
-        POSIX path relative to the folder, and absolute path; sorted by the former.
+    files : list of (str, Path)
+        POSIX path relative to the folder, and the path; sorted by the former.
     notes : list of str
         Sentences about folders and names that had to be left out.
     """
 
-    files: list[tuple[str, str]] = field(default_factory=list)
+    files: list[tuple[str, Path]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -88,6 +88,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
             continue
         if prefix and any(entry.name == _PROJECT_FILE for entry in batch):
             continue
+        parent = Path(folder)  # joining a name to it costs half of parsing each path anew
         for entry in batch:
             name = entry.name
             if name.startswith("."):
@@ -103,7 +104,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
                         pending.append((entry.path, f"{prefix}{name}/", below))
             elif suffix_of(name) in suffixes:
                 if not entry.is_symlink() or _is_file(entry):
-                    found.files.append((prefix + name, entry.path))
+                    found.files.append((prefix + name, parent / name))
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 links.append((entry.path, f"{prefix}{name}/"))
     found.files.sort()

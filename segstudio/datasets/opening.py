@@ -144,7 +144,7 @@ def with_ground_truth(dataset: Dataset, folder: Path | str) -> Dataset:
         parts = sample.sample_id.split("/")
         tails = ("/".join(parts[start:]) for start in range(len(parts)))
         found = next((hit for hit in map(index.find, tails) if hit is not None), None)
-        samples.append(replace(sample, target_path=Path(found) if found else None))
+        samples.append(replace(sample, target_path=found))
     missing = [sample.sample_id for sample in samples if sample.target_path is None]
     if len(missing) == len(samples):
         raise NoDatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = ["TARGET_ENDINGS", "TargetIndex", "without_suffix"]
 
@@ -48,44 +49,50 @@ class TargetIndex:
 
     Parameters
     ----------
-    files : iterable of (str, str)
-        POSIX path relative to the label folder, and absolute path.
+    files : iterable of (str, Path)
+        POSIX path relative to the label folder, and the path.
     """
 
-    def __init__(self, files: Iterable[tuple[str, str]]) -> None:
-        self._by_key: dict[str, tuple[int, str]] = {}
-        self._paths: dict[str, str] = {}
-        for relative, path in files:
-            self._paths[path] = relative
-            key = without_suffix(relative)
-            self._enter(key, -1, path)
-            if key.endswith(TARGET_ENDINGS):
-                for rank, ending in enumerate(TARGET_ENDINGS):
-                    if key.endswith(ending):
-                        self._enter(key.removesuffix(ending), rank, path)
+    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
+        self._paths = dict(files)
         self._used: set[str] = set()
+        self._by_stem: dict[str, str] = {}
+        self._by_ending: dict[str, tuple[int, str]] = {}
+        for relative in self._paths:
+            stem = without_suffix(relative)
+            self._by_stem.setdefault(stem, relative)
+            if stem.endswith(TARGET_ENDINGS):
+                for rank, ending in enumerate(TARGET_ENDINGS):
+                    if stem.endswith(ending):
+                        self._enter(stem.removesuffix(ending), rank, relative)
 
-    def _enter(self, key: str, rank: int, path: str) -> None:
-        known = self._by_key.get(key)
+    def _enter(self, key: str, rank: int, relative: str) -> None:
+        known = self._by_ending.get(key)
         if known is None or rank < known[0]:
-            self._by_key[key] = (rank, path)
+            self._by_ending[key] = (rank, relative)
 
-    def find(self, relative: str) -> str | None:
+    def _look_up(self, stem: str) -> str | None:
+        found = self._by_stem.get(stem)
+        if found is None and stem in self._by_ending:
+            found = self._by_ending[stem][1]
+        return found
+
+    def find(self, relative: str) -> Path | None:
         """Return the label file of the image at ``relative`` (POSIX, with its ending), or None.
 
         The image's name with its ending counts too: SegStudio's own results are called
         ``0001.jpg.png``.
         """
         stem = without_suffix(relative)
-        entry = self._by_key.get(relative) or self._by_key.get(stem)
-        if entry is None and stem.endswith(_IMAGE_ENDINGS):
+        found = self._by_stem.get(relative) or self._look_up(stem)
+        if found is None and stem.endswith(_IMAGE_ENDINGS):
             bare = (stem.removesuffix(ending) for ending in _IMAGE_ENDINGS if stem.endswith(ending))
-            entry = next((self._by_key[key] for key in bare if key in self._by_key), None)
-        if entry is None:
+            found = next((hit for hit in map(self._look_up, bare) if hit is not None), None)
+        if found is None:
             return None
-        self._used.add(entry[1])
-        return entry[1]
+        self._used.add(found)
+        return self._paths[found]
 
     def unused(self) -> list[str]:
         """Return the relative paths of the label files that `find` never gave out, sorted."""
-        return sorted(relative for path, relative in self._paths.items() if path not in self._used)
+        return sorted(self._paths.keys() - self._used)

@@ -125,7 +125,7 @@ class ImageExporter(Exporter):
             Never None.
         """
 
-    def check(self, label_space: LabelSpace, options: Any) -> None:  # noqa: B027 - optional
+    def check(self, label_space: LabelSpace, options: Any) -> None:
         """Raise a UsageError when the label space cannot be expressed; the default accepts all."""
 
     def side_files(self, label_space: LabelSpace, options: Any) -> dict[str, bytes]:

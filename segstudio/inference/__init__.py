@@ -1,0 +1,1 @@
+"""From an image to a `Prediction`: preprocessing, the network, and the fused last step."""

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "add_joint_16", "add_joint_8", "add_levels"]
+__all__ = ["BLOCK", "add_joint_8", "add_joint_16", "add_levels"]
 
 BLOCK = 64
 """Pixels that are tested, and added, at once."""
@@ -41,7 +41,7 @@ def _compiled(*signatures: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 @numba.njit(inline="always")
-def _code(value: int, classes: int, ignore_index: int) -> int:
+def _code(value: Any, classes: Any, ignore_index: Any) -> Any:
     """Return the row of a value in a table of C + 2 rows."""
     if value < classes:
         return np.intp(value)
@@ -197,11 +197,11 @@ def add_levels(
     whole = target.size // 4 * 4
     for start in range(0, whole, 4):
         for turn in range(4):
-            value = np.intp(target[start + turn])
-            wrong = np.intp(target[start + turn] != prediction[start + turn])
-            row = min(value, classes)
+            value = target[start + turn]
+            wrong = np.intp(value != prediction[start + turn])
+            row = np.intp(value if value < classes else classes)
             tables[turn, (row * 2 + wrong) * 256 + np.intp(levels[start + turn])] += np.uint32(1)
     for pixel in range(whole, target.size):
-        row = min(np.intp(target[pixel]), classes)
+        row = np.intp(target[pixel] if target[pixel] < classes else classes)
         wrong = np.intp(target[pixel] != prediction[pixel])
         tables[0, (row * 2 + wrong) * 256 + np.intp(levels[pixel])] += np.uint32(1)

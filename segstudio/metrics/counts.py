@@ -23,15 +23,13 @@ from segstudio.metrics.confusion import (
     confusion_matrix,
     resolve_kernel,
 )
+from segstudio.metrics.edges import EDGE_DISTANCE, edge_band
 from segstudio.metrics.packing import pack_sparse, unpack_sparse
 
 __all__ = ["EDGE_DISTANCE", "LEVELS", "SampleCounts", "count_sample", "edge_band", "sum_counts"]
 
 LEVELS = 256
 """Levels of stored entropy and confidence."""
-
-EDGE_DISTANCE = 3
-"""Pixels (chessboard distance) from another class within which a pixel lies at an edge."""
 
 _PIXELS_PER_TABLE = 1 << 31
 
@@ -142,6 +140,7 @@ class SampleCounts:
         return _dense(cells, self.counts, (self.classes, self.classes + 1))
 
     def __add__(self, other: SampleCounts) -> SampleCounts:
+        """Return the pooled counts of both."""
         return sum_counts((self, other))
 
     def to_bytes(self) -> bytes:
@@ -173,9 +172,7 @@ class SampleCounts:
         """
         classes, sums, pairs = unpack_sparse(data, _limits)
         (cells, counts), entropy, confidence = pairs
-        return cls(
-            classes, *np.divmod(cells, classes + 1), counts, *entropy, *confidence, *sums
-        )
+        return cls(classes, *np.divmod(cells, classes + 1), counts, *entropy, *confidence, *sums)
 
 
 def _limits(classes: int) -> tuple[int, int, int]:
@@ -207,9 +204,7 @@ def _check_classes(classes: int, expected: int) -> None:
         )
 
 
-def sum_counts(
-    samples: Iterable[SampleCounts], *, classes: int | None = None
-) -> SampleCounts:
+def sum_counts(samples: Iterable[SampleCounts], *, classes: int | None = None) -> SampleCounts:
     """Add up the counts of samples: the pooled counts of a slice.
 
     Parameters
@@ -251,39 +246,6 @@ def sum_counts(
         edge=(sums[0], sums[1]),
         inner=(sums[2], sums[3]),
     )
-
-
-def edge_band(target: LabelMap, classes: int) -> NDArray[np.bool_]:
-    """Return which labelled pixels lie within `EDGE_DISTANCE` of another class.
-
-    A pixel is at an edge when the 7 x 7 window around it, cut at the image's border, holds two
-    different classes.  Ignored pixels are looked through: a border between a class and an ignore
-    region is no class boundary, two classes on both sides of a thin ignore region are one.
-
-    Parameters
-    ----------
-    target : ndarray of shape (H, W), uint8 or uint16
-        Values from C on are ignored.
-    classes : int
-        C.
-
-    Returns
-    -------
-    ndarray of shape (H, W), bool
-    """
-    if not target.size:
-        return np.zeros(target.shape, bool)
-    import cv2
-
-    # Erosion is the minimum over the window, where an ignored pixel (above all classes) never
-    # wins; dilation the maximum, where it must count as the lowest.  OpenCV leaves out what lies
-    # beyond the image in both.
-    window = np.ones((2 * EDGE_DISTANCE + 1,) * 2, np.uint8)
-    labelled = target < classes
-    lowest = cv2.erode(np.ascontiguousarray(target), window)
-    highest = cv2.dilate(np.where(labelled, target, target.dtype.type(0)), window)
-    band: NDArray[np.bool_] = (lowest != highest) & labelled
-    return band
 
 
 def count_sample(
@@ -356,9 +318,7 @@ def _masked_sum(levels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> int:
     return int((levels * mask).sum(dtype=np.int64))
 
 
-def _check_levels(
-    levels: NDArray[Any], what: str, shape: tuple[int, ...], name: str
-) -> None:
+def _check_levels(levels: NDArray[Any], what: str, shape: tuple[int, ...], name: str) -> None:
     of = f" of {name}" if name else ""
     if levels.dtype != np.uint8:
         raise UsageError(f"The {what}{of} must be given as levels 0..255, not as {levels.dtype}.")

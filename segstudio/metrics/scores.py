@@ -61,7 +61,8 @@ class ClassTotals:
     @property
     def union(self) -> NDArray[Any]:
         """True positives + false positives + false negatives, shape (..., C)."""
-        return self.target + self.predicted - self.hits
+        union: NDArray[Any] = self.target + self.predicted - self.hits
+        return union
 
 
 Counted = NDArray[Any] | ClassTotals
@@ -290,7 +291,7 @@ def bootstrap_interval(
     .. [1] B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     sides = [class_totals(samples)] + ([] if other is None else [class_totals(other)])
-    count, classes = sides[0].target.shape
+    count = sides[0].target.shape[0]
     if any(side.target.shape[0] != count for side in sides):
         raise UsageError("Two runs can only be compared on the same samples.")
     generator = np.random.default_rng(seed)
@@ -326,7 +327,8 @@ def _draw_weights(generator: np.random.Generator, rows: int, count: int) -> Floa
     """
     if not count:
         return np.zeros((rows, 0))
-    picks = generator.integers(0, count, (rows, count), dtype=np.int32).astype(np.intp)
+    narrow = np.uint16 if count <= 65536 else np.uint32
+    picks = generator.integers(0, count, (rows, count), dtype=narrow).astype(np.intp)
     picks += np.arange(rows)[:, None] * count
     weights = np.bincount(picks.reshape(-1), minlength=rows * count)
     return weights.reshape(rows, count).astype(np.float64)

@@ -72,9 +72,7 @@ def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator) / float(denominator) if denominator else float("nan")
 
 
-def reliability(
-    histogram: Histogram, bins: int = 15, *, equal_mass: bool = False
-) -> Reliability:
+def reliability(histogram: Histogram, bins: int = 15, *, equal_mass: bool = False) -> Reliability:
     """Bin a confidence histogram: how often is the model right when it is that sure? [1]_.
 
     Parameters
@@ -129,7 +127,7 @@ def reliability(
 
 
 def ece(histogram: Histogram, bins: int = 15, *, equal_mass: bool = False) -> float:
-    """Expected calibration error of a confidence histogram, 0..1 [1]_.
+    """Return the expected calibration error of a confidence histogram, 0..1 [1]_.
 
     The mean over pixels of ``|accuracy - mean confidence|`` of the pixel's bin; bins as in
     `reliability`.

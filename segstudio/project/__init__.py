@@ -1,0 +1,1 @@
+"""What is on disk beside a dataset: the layout of a project's folder and its SQLite store."""

@@ -1,0 +1,1 @@
+"""The application without a window: runs, scores, corrections and settings in one place."""

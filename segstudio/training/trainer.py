@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ from segstudio.training.recipe import TrainOptions
 __all__ = ["TrainPlan", "TrainProgress", "Validation", "train"]
 
 _STATE = "state.pt"
+_PACE_STEPS = 50
+"""The time left is told from the pace of so many steps."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class TrainPlan:
         Becomes part of the checkpoint.
     card : dict
         Written to the checkpoint's card (data, command, licence note).
+    initial : dict of str to Tensor, optional
+        Weights to start from; None starts from the architecture's random ones.
     """
 
     architecture: str
@@ -68,6 +73,7 @@ class TrainPlan:
     options: TrainOptions
     preprocessing: Preprocessing
     card: dict[str, Any]
+    initial: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,8 @@ class _Training:
         network = ARCHITECTURES.get(plan.architecture)(
             len(plan.training.label_space), plan.architecture_options
         )
+        if plan.initial is not None:
+            network.load_state_dict(plan.initial, strict=False)  # batch counters are not kept
         self.network: SegmentationNetwork = network.to(
             self.device, memory_format=torch.channels_last
         )
@@ -151,14 +159,16 @@ class _Training:
 
     def loop(self, cancelled: Callable[[], bool]) -> Path:
         """Run the steps that are left; see `train`."""
-        started, first = time.monotonic(), self.step
+        times: deque[float] = deque(maxlen=_PACE_STEPS)
         for batch in iterate_batches(
             self.plan.training, self.options, first_step=self.step, steps=self.steps
         ):
             loss = self._train_step(batch)
             self.step = batch.step + 1
-            done = self.step - first
-            left = (time.monotonic() - started) / done * (self.steps - self.step) if done > 3 else None
+            times.append(time.monotonic())
+            left = None
+            if len(times) > 3:  # the first steps compile and warm up
+                left = (times[-1] - times[0]) / (len(times) - 1) * (self.steps - self.step)
             epoch = self.step // self.steps_per_epoch
             rate = self.optimizer.param_groups[0]["lr"]
             self.report(TrainProgress(self.step, self.steps, epoch, loss, rate, left))

@@ -18,7 +18,7 @@ from segstudio.core.errors import NoDatasetError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
-from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES
+from segstudio.datasets.images import TARGET_SUFFIXES
 from segstudio.datasets.listing import list_files, plural
 from segstudio.datasets.pairing import TargetIndex, without_suffix
 
@@ -110,11 +110,12 @@ class _SplitFiles:
         missing: list[str] = []
         for line in filter(None, (line.strip() for line in lines)):
             image, *rest = _BETWEEN_PATHS.split(line, maxsplit=1)
-            relative = _by_tail(image, self.images, self._image_stems)
+            relative = _by_tail(image, self.split, self.images, self._image_stems)
             if relative is None:
                 missing.append(image)
                 continue
-            target = _by_tail(rest[0], self.targets, self._target_stems) if rest else None
+            folder = f"{self.split}annot"
+            target = _by_tail(rest[0], folder, self.targets, self._target_stems) if rest else None
             full_target = (
                 self.targets[target]
                 if target is not None
@@ -134,22 +135,23 @@ class _SplitFiles:
             )
         return list(samples.values()), notes
 
-    def _sample(self, relative: str, full: str, target: str | None) -> Sample:
-        return Sample(relative, Path(full), Path(target) if target else None, self.split)
+    def _sample(self, relative: str, full: Path, target: Path | None) -> Sample:
+        return Sample(relative, full, target, self.split)
 
 
-def _by_tail(path: str, known: dict[str, str], stems: dict[str, str]) -> str | None:
-    """Return the known relative path that ``path`` ends in; its ending may be another one."""
+def _by_tail(path: str, folder: str, known: dict[str, Path], stems: dict[str, str]) -> str | None:
+    """Return the known relative path that ``path`` ends in.
+
+    A bare name is looked for in ``folder``; the file may have another ending than the list says.
+    """
     parts = [part for part in re.split(r"[/\\]+", path) if part]
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    for tail in tails:
-        if tail in known:
-            return tail
-    if parts and "." + parts[-1].rpartition(".")[2].lower() in IMAGE_SUFFIXES:
-        for tail in tails:
-            if without_suffix(tail) in stems:
-                return stems[without_suffix(tail)]
-    return None
+    tails += [f"{folder}/{part}" for part in parts[-1:]]
+    found = next((tail for tail in tails if tail in known), None)
+    if found is not None:
+        return found
+    keys = (key for tail in tails for key in (without_suffix(tail), tail))
+    return next((stems[key] for key in keys if key in stems), None)
 
 
 def _missing_masks(samples: list[Sample], split: str) -> list[str]:

@@ -43,7 +43,7 @@ class FolderFormat(DatasetFormat):
         return Dataset(
             root=path,
             format=cls.name,
-            samples=tuple(Sample(relative, Path(full)) for relative, full in listing.files),
+            samples=tuple(Sample(relative, full) for relative, full in listing.files),
             label_space=label_space,
             title=path.resolve().name,
             notes=tuple(listing.notes),

@@ -161,10 +161,10 @@ def _open_pair(root: Path, pair: _Pair) -> tuple[list[Sample], list[str]]:
         sample_id = f"{pair.images}/{relative}"
         if target is None:
             without.append(sample_id)
-        split = pair.split or _SPLITS.get(relative.partition("/")[0].lower())
-        if "/" not in relative:
-            split = pair.split
-        samples.append(Sample(sample_id, Path(full), Path(target) if target else None, split))
+        split = pair.split
+        if split is None and "/" in relative:
+            split = _SPLITS.get(relative.partition("/")[0].lower())
+        samples.append(Sample(sample_id, full, target, split))
     notes = images.notes + targets.notes
     if without:
         notes.append(

@@ -1,0 +1,166 @@
+"""A model: architecture, weights, label space and preprocessing, ready to predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from segstudio.checkpoints.opening import Checkpoint, build_network, open_checkpoint
+from segstudio.core.errors import NotACheckpointError, SegStudioError
+from segstudio.core.label_space import LabelSpace
+from segstudio.core.types import Image, Prediction
+from segstudio.inference.catalogue import find_model
+from segstudio.inference.devices import choose_device, choose_precision
+from segstudio.inference.fused import fuse_logits, fuse_logits_torch
+from segstudio.inference.preprocess import resize_image, to_input
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Model", "load_model"]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Model:
+    """A network with everything needed to apply it to images.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        As `segstudio.checkpoints.opening.open_checkpoint` returns.
+    device, precision : str
+        See `segstudio.inference.devices`.
+
+    Raises
+    ------
+    NotACheckpointError
+        When the weights do not fit, or nothing says what the outputs mean.
+    UsageError
+        When the device or the precision cannot be used.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "auto"
+    ) -> None:
+        if checkpoint.label_space is None:
+            raise NotACheckpointError(
+                f"{checkpoint.path} has {checkpoint.classes} outputs, but nothing says what they "
+                "are; put a label_space.json beside it."
+            )
+        self.checkpoint = checkpoint
+        self.label_space: LabelSpace = checkpoint.label_space
+        self.preprocessing = checkpoint.preprocessing
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        network = build_network(checkpoint)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        plain = tuple(range(checkpoint.classes))
+        self._table: NDArray[np.generic] | None = None
+        if checkpoint.output_classes != plain:
+            self._table = np.asarray(checkpoint.output_classes, self.label_space.dtype)
+
+    def predict(self, image: Image) -> Prediction:
+        """Predict one image.
+
+        Parameters
+        ----------
+        image : ndarray of shape (H, W, 3), uint8
+            RGB.
+
+        Returns
+        -------
+        Prediction
+            Of shape (H, W); an output that stands for void gives the ignore index.
+
+        Raises
+        ------
+        SegStudioError
+            When the device runs out of memory.
+        """
+        height, width = image.shape[:2]
+        logits = self._logits(image)
+        align = self.preprocessing.align_corners
+        if self.device.type == "cpu":
+            prediction = fuse_logits(logits.numpy(), height, width, align_corners=align)
+        else:
+            prediction = fuse_logits_torch(logits, height, width, align_corners=align)
+        if self._table is None:
+            return prediction
+        return Prediction(
+            self._table[prediction.label_map],
+            prediction.entropy,
+            prediction.confidence,
+            self._table[prediction.runner_up],
+            prediction.classes,
+        )
+
+    def predict_scores(self, image: Image) -> NDArray[np.float32]:
+        """Return the (C, H, W) float32 logits at the image's own size, all in memory."""
+        size = image.shape[:2]
+        logits = self._logits(image)[None]
+        align = self.preprocessing.align_corners
+        full = F.interpolate(logits, size=size, mode="bilinear", align_corners=align)
+        scores: NDArray[np.float32] = full[0].cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def _logits(self, image: Image) -> Tensor:
+        """Return (C, h, w) float32 logits whose extent is that of the image."""
+        resized = resize_image(image, self.preprocessing)
+        height, width = resized.shape[:2]
+        batch = to_input(resized, self.preprocessing, self.device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        dtype = _DTYPES[self.precision]
+        try:
+            with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
+                logits = self.network(batch).float()
+            was_resized = resized.shape != image.shape
+            padded = batch.shape[-2:] != (height, width)
+            if was_resized or padded:
+                # The published way is two steps: to the network's input size, then to the image's.
+                logits = F.interpolate(
+                    logits,
+                    size=batch.shape[-2:],
+                    mode="bilinear",
+                    align_corners=self.preprocessing.align_corners,
+                )[..., :height, :width]
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise SegStudioError(
+                f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
+                f"memory of {self.device}; choose another device or a smaller model."
+            ) from error
+        except RuntimeError as error:
+            if "memory" not in str(error).lower():
+                raise
+            raise SegStudioError(
+                f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
+                f"memory of {self.device}; choose another device or a smaller model."
+            ) from error
+        return logits[0].contiguous()
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    label_space: LabelSpace | None = None,
+) -> Model:
+    """Load an embedded model by name, or any recognised checkpoint by path.
+
+    Raises
+    ------
+    UnknownNameError
+        When it is neither a name nor an existing path.
+    NotACheckpointError
+        When the file is no checkpoint that a registered architecture explains.
+    """
+    path = find_model(name_or_path)
+    checkpoint = open_checkpoint(path, label_space=label_space)
+    return Model(checkpoint, device=device, precision=precision)

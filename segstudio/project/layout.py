@@ -1,0 +1,94 @@
+"""Where the files of a project are.
+
+The default place is ``DATASET/.segstudio``; a dataset that cannot be written falls back to a
+folder of the user's, one per dataset.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from segstudio.core.atomic import make_folder
+
+__all__ = ["LAYERS", "PROJECT_FOLDER", "ProjectLayout", "choose_project_folder"]
+
+PROJECT_FOLDER = ".segstudio"
+
+LAYERS = ("labels", "entropy", "confidence", "runner_up")
+"""What a run keeps of each sample, one PNG each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectLayout:
+    """Paths below a project's folder.
+
+    Attributes
+    ----------
+    root : Path
+        The project's folder.
+    """
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite store."""
+        return self.root / "project.sqlite"
+
+    def run_folder(self, run: str) -> Path:
+        """Folder of a run's results."""
+        return self.root / "runs" / run
+
+    def layer(self, run: str, layer: str, sample_id: str) -> Path:
+        """PNG of one layer ("labels", "entropy", "confidence", "runner_up") of a sample."""
+        return self.run_folder(run) / layer / f"{sample_id}.png"
+
+    def correction(self, sample_id: str) -> Path:
+        """PNG of a sample's corrected label map."""
+        return self.root / "corrections" / f"{sample_id}.png"
+
+    def journal(self, sample_id: str) -> Path:
+        """Journal of the strokes of a sample that are not saved yet."""
+        return self.root / "journal" / f"{sample_id}.journal"
+
+    def journals(self) -> list[Path]:
+        """Return the journals there are."""
+        folder = self.root / "journal"
+        return sorted(folder.rglob("*.journal")) if folder.is_dir() else []
+
+    def journal_sample_id(self, journal: Path) -> str:
+        """Return the sample that a path of `journals` belongs to."""
+        return journal.relative_to(self.root / "journal").as_posix().removesuffix(".journal")
+
+
+def choose_project_folder(dataset_root: Path, project: Path | None = None) -> tuple[Path, str | None]:
+    """Return where a dataset's project lives, and a sentence when that is not the usual place.
+
+    Parameters
+    ----------
+    dataset_root : Path
+        The dataset's folder.
+    project : Path, optional
+        The folder that the user asked for.
+
+    Raises
+    ------
+    WriteError
+        When the folder asked for, or the fallback, cannot be created.
+    """
+    if project is not None:
+        return make_folder(project), None
+    usual = dataset_root / PROJECT_FOLDER
+    if os.access(usual if usual.is_dir() else dataset_root, os.W_OK | os.X_OK):
+        return make_folder(usual), None
+    import platformdirs
+
+    resolved = dataset_root.resolve()
+    digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:12]
+    name = f"{resolved.name or 'root'}-{digest}"
+    folder = Path(platformdirs.user_data_dir("segstudio", appauthor=False)) / "projects" / name
+    note = f"{dataset_root} cannot be written, so the project is kept in {folder}."
+    return make_folder(folder), note

@@ -1,0 +1,124 @@
+"""What a session tells its listeners: small frozen values that travel between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "JobState",
+    "ModelLoaded",
+    "PredictionReady",
+    "RunEvent",
+    "RunFinished",
+    "RunStarted",
+    "SampleFailed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoaded:
+    """A model is ready on a device."""
+
+    model: str
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins or goes on.
+
+    Attributes
+    ----------
+    run, model : str
+        Name of the run; name or path of the model.
+    total, already : int
+        Samples of the run; those that were finished before.
+    notes : tuple of str
+        Sentences for the user.
+    """
+
+    run: str
+    model: str
+    total: int
+    already: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionReady:
+    """A sample's results are on disk and in the store.
+
+    Attributes
+    ----------
+    sample_id, run : str
+    generation : int
+        Which question it answers; 0 outside the window.
+    miou : float or None
+        Per-image mIoU, None without ground truth.
+    seconds : float
+        From image to files.
+    problem : str or None
+        A sentence when the prediction is stored but could not be scored.
+    """
+
+    sample_id: str
+    run: str
+    generation: int
+    miou: float | None
+    seconds: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFailed:
+    """A sample could not be predicted; ``error`` is one plain sentence."""
+
+    sample_id: str
+    run: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A run came to its end, or was cancelled."""
+
+    run: str
+    done: int
+    failed: int
+    cancelled: bool
+
+
+RunEvent = ModelLoaded | RunStarted | PredictionReady | SampleFailed | RunFinished
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Where a long piece of work stands.
+
+    Attributes
+    ----------
+    job_id, title : str
+    done, total, failed : int
+        Samples.
+    seconds_left : float or None
+        None before it can be told.
+    state : str
+        "starting", "running", "cancelling", "done", "cancelled" or "failed".
+    message : str
+        One sentence, mostly empty.
+    """
+
+    job_id: str
+    title: str
+    done: int
+    total: int
+    failed: int
+    seconds_left: float | None
+    state: str
+    message: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in {"done", "cancelled", "failed"}

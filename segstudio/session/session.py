@@ -1,0 +1,388 @@
+"""One open dataset with everything a person does to it; no Qt, and no torch in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from segstudio.core.errors import SegStudioError, UsageError
+from segstudio.core.label_space import LabelMapping, LabelSpace
+from segstudio.core.types import Image, LabelMap
+from segstudio.datasets.base import Dataset
+from segstudio.datasets.images import read_source_map
+from segstudio.datasets.opening import open_dataset
+from segstudio.exporters.base import EXPORTERS, ExportItem
+from segstudio.inference.catalogue import ModelInfo, embedded_models
+from segstudio.metrics.counts import SampleCounts
+from segstudio.metrics.report import EvaluationReport
+from segstudio.project.layout import LAYERS, ProjectLayout, choose_project_folder
+from segstudio.project.store import RunRecord, Store
+from segstudio.session.corrections import Correction, Corrections
+from segstudio.session.evaluation import evaluate_runs
+from segstudio.session.events import JobState, PredictionReady, SampleFailed
+from segstudio.session.jobs import Jobs
+from segstudio.session.runner import RunRequest
+from segstudio.session.settings import Settings
+from segstudio.session.worker import WorkerClient
+
+__all__ = ["RunInfo", "Session"]
+
+RunInfo = RunRecord
+
+
+class Session:
+    """The application without a window.
+
+    Signals may come from other threads; a listener with a thread of its own has to hop.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        None takes the user's.
+
+    Attributes
+    ----------
+    dataset : Dataset or None
+        What is open.
+    """
+
+    dataset_opened = Signal(Dataset)
+    prediction_ready = Signal(PredictionReady)
+    sample_failed = Signal(SampleFailed)
+    job_changed = Signal(JobState)
+    devices_changed = Signal(list)
+    problem = Signal(str)
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = Settings() if settings is None else settings
+        self.dataset: Dataset | None = None
+        self._layout: ProjectLayout | None = None
+        self._store: Store | None = None
+        self._corrections: Corrections | None = None
+        self._generation = 0
+        self._lock = threading.RLock()
+        self._jobs = Jobs(self, WorkerClient)
+
+    # -- the dataset ------------------------------------------------------------------------
+
+    def open_dataset(
+        self,
+        path: Path | str,
+        *,
+        format: str | None = None,
+        split: str | None = None,
+        label_space: LabelSpace | str | None = None,
+        project: Path | None = None,
+        ground_truth: Path | None = None,
+    ) -> Dataset:
+        """Open a folder in place of the one that is open.
+
+        Raises
+        ------
+        SegStudioError
+            When it cannot be opened; what was open stays open.
+        """
+        dataset = open_dataset(
+            path, format=format, split=split, label_space=label_space, ground_truth=ground_truth
+        )
+        folder, note = choose_project_folder(dataset.root, project)
+        store = Store(ProjectLayout(folder).database)
+        with self._lock:
+            self._jobs.cancel_all()
+            self._close_project()
+            self._generation += 1
+            self.dataset, self._store = dataset, store
+            self._layout = ProjectLayout(folder)
+            self._corrections = Corrections(dataset, self._layout, store)
+        self.dataset_opened.emit(dataset)
+        for sentence in (*dataset.notes, *([note] if note else [])):
+            self.problem.emit(sentence)
+        return dataset
+
+    @property
+    def generation(self) -> int:
+        """Grows with every dataset that is opened; events of an older one are stale."""
+        return self._generation
+
+    @property
+    def layout(self) -> ProjectLayout:
+        """Paths of the open project."""
+        if self._layout is None:
+            raise UsageError("No dataset is open.")
+        return self._layout
+
+    @property
+    def store(self) -> Store:
+        """Database of the open project."""
+        if self._store is None:
+            raise UsageError("No dataset is open.")
+        return self._store
+
+    @property
+    def label_space(self) -> LabelSpace | None:
+        """The ground truth's label space, else the newest run's, else None."""
+        if self.dataset is not None and self.dataset.label_space is not None:
+            return self.dataset.label_space
+        runs = self.runs()
+        return runs[-1].label_space if runs else None
+
+    def _opened(self) -> Dataset:
+        if self.dataset is None:
+            raise UsageError("No dataset is open.")
+        return self.dataset
+
+    def read_image(self, sample_id: str) -> Image:
+        """Return a sample's (H, W, 3) uint8 RGB image."""
+        dataset = self._opened()
+        return dataset.read_image(dataset.sample(sample_id))
+
+    def read_target(self, sample_id: str) -> LabelMap | None:
+        """Return a sample's ground truth as a label map, None when it has none."""
+        dataset = self._opened()
+        sample = dataset.sample(sample_id)
+        if sample.target_path is None:
+            return None
+        return dataset.read_target(sample, dataset.label_space or self.label_space)
+
+    # -- models and runs --------------------------------------------------------------------
+
+    def models(self) -> list[ModelInfo]:
+        """Return the embedded models and the checkpoints that the user added."""
+        added = [Path(path) for path in self.settings.get("models", [])]
+        return [
+            *embedded_models(),
+            *(
+                ModelInfo(str(path), path.stem, "", "", False, path)
+                for path in added
+                if path.exists()
+            ),
+        ]
+
+    def add_model(self, path: Path) -> None:
+        """Remember a checkpoint file or folder; it is opened when it runs."""
+        name = str(path.resolve())
+        known = [entry for entry in self.settings.get("models", []) if entry != name]
+        self.settings.set("models", [name, *known])
+
+    def request_devices(self) -> None:
+        """Find the devices in the worker process; `devices_changed` brings the answer."""
+        self._jobs.ask_devices()
+
+    def runs(self) -> list[RunInfo]:
+        """Return the open project's runs, oldest first."""
+        return self._store.runs() if self._store is not None else []
+
+    def finished_count(self, run: str) -> int:
+        """Return how many samples a run has finished."""
+        return self.store.finished_count(run)
+
+    def start_run(
+        self,
+        models: Sequence[str],
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        limit: int | None = None,
+        restart: bool = False,
+        sample_ids: Sequence[str] | None = None,
+        mapping: LabelMapping | None = None,
+    ) -> str:
+        """Run models in the worker process and return the job's id; results come by signals."""
+        dataset = self._opened()
+        if sample_ids is not None:
+            chosen = tuple(dataset.sample(sample_id) for sample_id in sample_ids)
+            dataset = replace(dataset, samples=chosen)
+        request = RunRequest(
+            dataset.select(limit=limit),
+            tuple(models),
+            self.layout.root,
+            device=device,
+            precision=precision,
+            restart=restart,
+            mapping=mapping,
+            generation=self._generation,
+        )
+        return self._jobs.start(request)
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job; what it finished is kept."""
+        self._jobs.cancel(job_id)
+
+    def jobs(self) -> list[JobState]:
+        """Return the jobs of this session, oldest first."""
+        return self._jobs.states()
+
+    def read_layer(self, run: str, layer: str, sample_id: str) -> NDArray[Any] | None:
+        """Return a stored layer of a run.
+
+        Parameters
+        ----------
+        run : str
+            Name of the run.
+        layer : str
+            "labels", "entropy", "confidence" or "runner_up".
+        sample_id : str
+
+        Returns
+        -------
+        ndarray of shape (H, W) or None
+            Class indices of the run's label space, or uint8 levels; None when there is none yet.
+        """
+        if layer not in LAYERS:
+            raise UsageError(f"A run keeps {', '.join(LAYERS)}, not {layer!r}.")
+        path = self.layout.layer(run, layer, sample_id)
+        return read_source_map(path) if path.exists() else None
+
+    # -- numbers ----------------------------------------------------------------------------
+
+    def sample_scores(self, run: str) -> dict[str, float | None]:
+        """Return the per-image mIoU of a run's scored samples; no pixels are read."""
+        return self.store.mious(run)
+
+    def sample_counts(self, run: str, sample_id: str) -> SampleCounts | None:
+        """Return the stored counts of one sample, None when it was not scored."""
+        stored = self.store.counts(run).get(sample_id)
+        return None if stored is None else SampleCounts.from_bytes(stored[1])
+
+    def evaluate(
+        self, runs: Sequence[str] | None = None, *, mapping: LabelMapping | None = None
+    ) -> EvaluationReport:
+        """Return the report of runs from their stored counts; see `evaluate_runs`."""
+        names = [record.run for record in self.runs()] if runs is None else list(runs)
+        if not names:
+            raise UsageError("Nothing has been run on this dataset yet; run a model first.")
+        return evaluate_runs(self._opened(), self.store, self.layout, names, mapping=mapping)
+
+    def status(self, sample_id: str) -> str:
+        """Return "new", "predicted", "in progress", "corrected" or a review state set by hand."""
+        return self.statuses().get(sample_id, "new")
+
+    def statuses(self) -> dict[str, str]:
+        """Return the states of all samples that are not "new"."""
+        found: dict[str, str] = {}
+        for record in self.runs():
+            for sample_id, result in self.store.results(record.run).items():
+                if result.error is None:
+                    found[sample_id] = "predicted"
+        found.update(dict.fromkeys(self.store.corrected_samples(), "corrected"))
+        found.update(dict.fromkeys(self.unsaved_samples(), "in progress"))
+        found.update(self.store.reviews())
+        return found
+
+    # -- corrections ------------------------------------------------------------------------
+
+    @property
+    def corrections(self) -> Corrections:
+        """The corrections of the open project."""
+        if self._corrections is None:
+            raise UsageError("No dataset is open.")
+        return self._corrections
+
+    def unsaved_samples(self) -> list[str]:
+        """Return the samples whose journal holds strokes that were never saved."""
+        return self.corrections.unsaved()
+
+    def open_correction(self, sample_id: str, *, source: str | None) -> Correction:
+        """Open a sample for painting; see `Corrections.open`."""
+        return self.corrections.open(sample_id, source=source, fallback=self.label_space)
+
+    def save_correction(self, sample_id: str) -> Path:
+        """Save a sample's correction; see `Corrections.save`."""
+        return self.corrections.save(sample_id)
+
+    # -- export -----------------------------------------------------------------------------
+
+    def export(
+        self, exporter: str, destination: Path, *, what: str = "corrections", options: Any = None
+    ) -> list[Path]:
+        """Write label maps in a form that others read.
+
+        Parameters
+        ----------
+        exporter : str
+            Name in the registry of exporters.
+        destination : Path
+            A folder.
+        what : str
+            "corrections", "ground-truth" or "prediction:RUN".
+        options : Options, optional
+            Of the exporter.
+
+        Raises
+        ------
+        UsageError
+            When there is nothing to export, or a file exists already.
+        WriteError
+            When a file cannot be written.
+        """
+        items, space = self.export_items(what)
+        return EXPORTERS.get(exporter)().write(
+            items, destination, label_space=space, options=options, existing="replace"
+        )
+
+    def export_items(self, what: str) -> tuple[list[ExportItem], LabelSpace]:
+        """Return the samples that have ``what``, and its label space; see `export`."""
+        dataset = self._opened()
+        kind, _, run = what.partition(":")
+        space: LabelSpace | None
+        if kind == "prediction":
+            space = self.store.run(run).label_space
+            have = {key for key, entry in self.store.results(run).items() if entry.error is None}
+        elif kind == "corrections":
+            have = self.store.corrected_samples()
+            spaces = [self.store.correction_label_space(sample_id) for sample_id in sorted(have)]
+            space = spaces[0] if spaces else None
+            if any(other != space for other in spaces):
+                raise UsageError("The corrections are in several label spaces; export them apart.")
+        elif kind == "ground-truth":
+            space = dataset.label_space
+            have = {entry.sample_id for entry in dataset.samples if entry.target_path is not None}
+        else:
+            raise UsageError(
+                f"One exports corrections, ground-truth or prediction:RUN, not {what!r}."
+            )
+        if not have or space is None:
+            raise UsageError(f"{dataset.root} has no {what.replace('-', ' ')} to export.")
+        items = [
+            ExportItem(
+                sample,
+                read_label_map=lambda entry=sample: self._read_export(kind, run, entry.sample_id),
+                read_image=lambda entry=sample: dataset.read_image(entry),
+            )
+            for sample in dataset.samples
+            if sample.sample_id in have
+        ]
+        return items, space
+
+    def _read_export(self, kind: str, run: str, sample_id: str) -> LabelMap:
+        if kind == "prediction":
+            return read_source_map(self.layout.layer(run, "labels", sample_id))
+        if kind == "corrections":
+            return read_source_map(self.layout.correction(sample_id))
+        target = self.read_target(sample_id)
+        if target is None:
+            raise SegStudioError(f"{sample_id} has no ground truth.")
+        return target
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _close_project(self) -> None:
+        if self._corrections is not None:
+            self._corrections.close()
+        if self._store is not None:
+            self._store.close()
+        self._corrections = self._store = self._layout = self.dataset = None
+
+    def close(self) -> None:
+        """Cancel what runs, stop the worker process and close the project."""
+        self._jobs.close()
+        with self._lock:
+            self._close_project()
+
+

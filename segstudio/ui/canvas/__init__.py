@@ -1,0 +1,1 @@
+"""The picture: photograph, overlays, view, pointer."""

@@ -1,0 +1,1 @@
+"""Controllers: one per journey; the only place where panels meet the session."""

@@ -1,0 +1,340 @@
+"""The window's shell: bars, docks, workspaces. It knows widgets only; controllers do the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QMainWindow,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from segstudio.ui.actions import WORKSPACES, Actions
+from segstudio.ui.canvas.image_canvas import ImageCanvas
+from segstudio.ui.models.jobs import JobsModel
+from segstudio.ui.models.legend import LegendModel
+from segstudio.ui.models.samples import SampleListModel
+from segstudio.ui.models.scores import ImageScoreModel, ScoreTableModel
+from segstudio.ui.panels.classes import ClassesPanel
+from segstudio.ui.panels.jobs import JobsPanel
+from segstudio.ui.panels.layers import LayersPanel
+from segstudio.ui.panels.samples import SamplesPanel
+from segstudio.ui.panels.scores import ScoresPanel
+from segstudio.ui.panels.tools import ToolColumn, ToolStrip
+from segstudio.ui.widgets.bars import StatusBar, TopBar
+from segstudio.ui.widgets.docks import PanelDock
+from segstudio.ui.widgets.notice import Notice, NoticeArea
+
+__all__ = ["MainWindow"]
+
+LAYOUT_VERSION = 1
+"""Saved layouts of another version are not restored."""
+
+_HOLD_KEYS = (Qt.Key.Key_V, Qt.Key.Key_0)
+
+
+class MainWindow(QMainWindow):
+    """All widgets of the window, by name, and the signals that are wishes of the whole window."""
+
+    workspace_changed = Signal(str)
+    overlays_held = Signal(bool)  # True while the photograph alone is wanted
+    path_dropped = Signal(Path)
+    closing = Signal()
+    first_shown = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle("SegStudio")
+        self.setDockNestingEnabled(True)
+        self.setAnimated(False)
+        self.actions_ = Actions(self)
+        self.samples = SampleListModel(self)
+        self.legend = LegendModel(self)
+        self.class_scores = ScoreTableModel(self)
+        self.image_scores = ImageScoreModel(self)
+        self.jobs = JobsModel(self)
+        self.canvas = ImageCanvas()
+        self.notices = NoticeArea()
+        self.tool_column = ToolColumn(self.actions_)
+        self.tool_strip = ToolStrip(self.actions_)
+        self.top_bar = TopBar(self.actions_)
+        self.status = StatusBar()
+        self.samples_panel = SamplesPanel(self.samples)
+        self.layers_panel = LayersPanel()
+        self.classes_panel = ClassesPanel(self.legend)
+        self.scores_panel = ScoresPanel(self.class_scores, self.image_scores)
+        self.jobs_panel = JobsPanel(self.jobs)
+        self._workspace = "browse"
+        self._layouts: dict[str, QByteArray] = {}
+        self._hidden_docks: list[PanelDock] | None = None
+        self._held: set[int] = set()
+        self._build()
+        self._connect()
+        self.addActions(list(self.actions_))
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.setMenuWidget(self.top_bar)
+        self.setStatusBar(self.status)
+        center = QWidget()
+        column = QVBoxLayout(center)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.notices)
+        column.addWidget(self.tool_strip)
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        row.addWidget(self.tool_column)
+        row.addWidget(self.canvas, 1)
+        column.addLayout(row, 1)
+        self.setCentralWidget(center)
+        self.docks = {
+            "samples": PanelDock("dockSamples", "Images", self.samples_panel),
+            "layers": PanelDock("dockLayers", "Layers", self.layers_panel, foldable=True),
+            "classes": PanelDock("dockClasses", "Classes", self.classes_panel, foldable=True),
+            "scores": PanelDock("dockScores", "Scores", self.scores_panel),
+            "jobs": PanelDock("dockJobs", "Jobs", self.jobs_panel),
+        }
+        areas = Qt.DockWidgetArea
+        for area in (areas.LeftDockWidgetArea, areas.RightDockWidgetArea, areas.BottomDockWidgetArea):
+            self.setTabPosition(area, QTabWidget.TabPosition.North)
+        self.setCorner(Qt.Corner.BottomLeftCorner, areas.LeftDockWidgetArea)
+        self.setCorner(Qt.Corner.BottomRightCorner, areas.RightDockWidgetArea)
+        self._dock_all()
+        view_menu = self.top_bar.menus.findChild(QObject, "menuView")
+        panels = view_menu.addMenu("Panels")  # type: ignore[union-attr]
+        for dock in self.docks.values():
+            panels.addAction(dock.toggleViewAction())
+        self.tool_column.hide()
+        self.tool_strip.hide()
+        self.setMinimumSize(880, 560)
+        self.resize(1440, 900)
+
+    def _dock_all(self) -> None:
+        areas = Qt.DockWidgetArea
+        docks = self.docks
+        self.addDockWidget(areas.LeftDockWidgetArea, docks["samples"])
+        self.addDockWidget(areas.RightDockWidgetArea, docks["layers"])
+        self.addDockWidget(areas.RightDockWidgetArea, docks["classes"])
+        self.splitDockWidget(docks["layers"], docks["classes"], Qt.Orientation.Vertical)
+        self.addDockWidget(areas.BottomDockWidgetArea, docks["scores"])
+        self.addDockWidget(areas.BottomDockWidgetArea, docks["jobs"])
+        self.tabifyDockWidget(docks["scores"], docks["jobs"])
+        docks["scores"].raise_()
+        for dock in docks.values():
+            dock.show()
+            dock.set_folded(False)
+        self.resizeDocks(
+            [docks["samples"], docks["layers"]], [280, 312], Qt.Orientation.Horizontal
+        )
+        self.resizeDocks([docks["layers"], docks["classes"]], [236, 480], Qt.Orientation.Vertical)
+        self.resizeDocks([docks["scores"]], [232], Qt.Orientation.Vertical)
+
+    def _connect(self) -> None:
+        actions = self.actions_
+        for name in WORKSPACES:
+            self._on(f"workspace_{name}", lambda name=name: self.set_workspace(name))
+        self._on("previous_sample", lambda: self.samples_panel.step(-1))
+        self._on("next_sample", lambda: self.samples_panel.step(1))
+        self._on("fit", self.canvas.fit)
+        self._on("actual_size", lambda: self.canvas.set_scale(1.0))
+        self._on("zoom_in", lambda: self.canvas.zoom_by(1.25))
+        self._on("zoom_out", lambda: self.canvas.zoom_by(0.8))
+        self._on("opacity_up", lambda: self.layers_panel.step_opacity(10))
+        self._on("opacity_down", lambda: self.layers_panel.step_opacity(-10))
+        self._on("brush_smaller", lambda: self.tool_strip.step_size(-1))
+        self._on("brush_larger", lambda: self.tool_strip.step_size(1))
+        self._on("find_class", lambda: self._find("classes", self.classes_panel.search))
+        self._on("find_sample", lambda: self._find("samples", self.samples_panel.search))
+        self._on("reset_layout", self.reset_layout)
+        self._on("quit", self.close)
+        actions["toggle_panels"].toggled.connect(self.set_panels_hidden)
+        actions["workspace_browse"].setChecked(True)
+        self.canvas.scale_changed.connect(self._show_zoom)
+        self.canvas.brush_size_step.connect(self.tool_strip.step_size)
+        self.canvas.paths_dropped.connect(lambda paths: self.path_dropped.emit(paths[0]))
+        self.samples_panel.sample_activated.connect(
+            lambda _sample: self.actions_["workspace_correct"].trigger()
+        )
+        self.scores_panel.sample_activated.connect(self.samples_panel.sample_selected)
+        self.jobs_panel.sample_activated.connect(self.samples_panel.sample_selected)
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.focusChanged.connect(self._on_focus)
+
+    def _on(self, action_id: str, call: Callable[[], Any]) -> None:
+        self.actions_[action_id].triggered.connect(lambda _checked=False: call())
+
+    # -- workspaces and layout ----------------------------------------------------------------
+
+    @property
+    def workspace(self) -> str:
+        """One of `segstudio.ui.actions.WORKSPACES`."""
+        return self._workspace
+
+    def set_workspace(self, name: str) -> None:
+        """Show a workspace with the docks as they were left there."""
+        if name == self._workspace or name not in WORKSPACES:
+            return
+        self.actions_["toggle_panels"].setChecked(False)
+        self._layouts[self._workspace] = self.saveState(LAYOUT_VERSION)
+        self._workspace = name
+        self.actions_[f"workspace_{name}"].setChecked(True)
+        correcting = name == "correct"
+        self.tool_column.setVisible(correcting)
+        self.tool_strip.setVisible(correcting)
+        if name in self._layouts:
+            self.restoreState(self._layouts[name], LAYOUT_VERSION)
+        self.canvas.setFocus()
+        self.workspace_changed.emit(name)
+
+    def reset_layout(self) -> None:
+        """Put every panel where it was at first."""
+        self.actions_["toggle_panels"].setChecked(False)
+        self._layouts.clear()
+        for dock in self.docks.values():
+            dock.setFloating(False)
+            self.removeDockWidget(dock)
+        self._dock_all()
+
+    def set_panels_hidden(self, hidden: bool) -> None:
+        """Give the picture the whole window, or bring back what was hidden."""
+        if hidden and self._hidden_docks is None:
+            self._hidden_docks = [dock for dock in self.docks.values() if not dock.isHidden()]
+            for dock in self._hidden_docks:
+                dock.hide()
+            self.canvas.setFocus()
+        elif not hidden and self._hidden_docks is not None:
+            for dock in self._hidden_docks:
+                dock.show()
+            self._hidden_docks = None
+        self.actions_["toggle_panels"].setChecked(hidden)
+
+    def save_layout(self) -> dict[str, Any]:
+        """Return geometry and docks as JSON-ready values."""
+        self.actions_["toggle_panels"].setChecked(False)
+        layouts = {**self._layouts, self._workspace: self.saveState(LAYOUT_VERSION)}
+        return {
+            "geometry": _encode(self.saveGeometry()),
+            "layouts": {name: _encode(state) for name, state in layouts.items()},
+            "folded": [name for name, dock in self.docks.items() if dock.folded],
+        }
+
+    def restore_layout(self, saved: Any) -> None:
+        """Restore what `save_layout` returned; anything else is ignored."""
+        if not isinstance(saved, dict):
+            return
+        if isinstance(saved.get("geometry"), str):
+            self.restoreGeometry(_decode(saved["geometry"]))
+        layouts = saved.get("layouts")
+        if isinstance(layouts, dict):
+            self._layouts = {
+                name: _decode(state)
+                for name, state in layouts.items()
+                if name in WORKSPACES and isinstance(state, str)
+            }
+        if self._workspace in self._layouts:
+            self.restoreState(self._layouts[self._workspace], LAYOUT_VERSION)
+        for name in saved.get("folded") or ():
+            if name in ("layers", "classes"):
+                self.docks[name].set_folded(True)
+
+    # -- words --------------------------------------------------------------------------------
+
+    def show_notice(
+        self, topic: str, text: str, *, kind: str = "info", seconds: float | None = None, **parts: Any
+    ) -> None:
+        """Show a strip above the picture; see `segstudio.ui.widgets.notice.Notice`."""
+        self.notices.show_notice(topic, Notice(text, kind=kind, **parts), seconds=seconds)
+
+    def set_dataset_title(self, title: str, path: Path | None) -> None:
+        """Name what is open in the window's title."""
+        self.setWindowTitle(f"{title} — SegStudio" if title else "SegStudio")
+        self.setWindowFilePath(str(path) if path else "")
+
+    def _show_zoom(self, percent: float) -> None:
+        self.status.set_zoom(percent if self.canvas.image_shape else None)
+
+    def _find(self, dock: str, field: QLineEdit) -> None:
+        self.docks[dock].show()
+        self.docks[dock].raise_()
+        self.docks[dock].set_folded(False)
+        field.setFocus()
+        field.selectAll()
+
+    # -- keys ---------------------------------------------------------------------------------
+
+    def _on_focus(self, _old: QWidget | None, new: QWidget | None) -> None:
+        """Give plain keys to the actions while the picture or the list of images has the focus."""
+        near = new is None or new in (self, self.samples_panel.view)
+        near = near or self.canvas is new or self.canvas.isAncestorOf(new)  # type: ignore[arg-type]
+        self.actions_.set_soft_keys(near)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Hide the overlays while V or 0 is held, unless someone is typing."""
+        kind = event.type()
+        if kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease) and isinstance(event, QKeyEvent):
+            if event.key() in _HOLD_KEYS and self._hold(event):
+                return True
+        elif kind == QEvent.Type.FocusOut and self._held:
+            self._held.clear()
+            self.overlays_held.emit(False)
+        return super().eventFilter(watched, event)
+
+    def _hold(self, event: QKeyEvent) -> bool:
+        focus = QApplication.focusWidget()
+        typing = isinstance(focus, QLineEdit | QAbstractSpinBox | QComboBox)
+        pressed = event.type() == QEvent.Type.KeyPress
+        if pressed and (
+            typing or event.modifiers() != Qt.KeyboardModifier.NoModifier or not self.isActiveWindow()
+        ):
+            return False
+        if event.isAutoRepeat():
+            return event.key() in self._held
+        before = bool(self._held)
+        if pressed:
+            self._held.add(event.key())
+        elif event.key() in self._held:
+            self._held.discard(event.key())
+        else:
+            return False
+        if bool(self._held) != before:
+            self.overlays_held.emit(bool(self._held))
+        return True
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Put the focus on the picture, so that its keys work at once."""
+        super().showEvent(event)
+        # On the native window, not the application: a filter in Python on every event of every
+        # widget would cost more than the brush does.
+        self.windowHandle().installEventFilter(self)
+        self.canvas.setFocus()
+        self.first_shown.emit()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Let the controllers finish; nothing is asked."""
+        self.closing.emit()
+        super().closeEvent(event)
+
+
+def _encode(data: QByteArray) -> str:
+    return bytes(data.toBase64().data()).decode("ascii")
+
+
+def _decode(text: str) -> QByteArray:
+    return QByteArray.fromBase64(text.encode("ascii", "replace"))

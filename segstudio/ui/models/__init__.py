@@ -1,0 +1,31 @@
+"""Item models, and how numbers are written on screen."""
+
+from __future__ import annotations
+
+__all__ = ["NO_NUMBER", "duration", "number", "share"]
+
+NO_NUMBER = "\N{EN DASH}"
+"""What stands where a number does not exist."""
+
+
+def number(value: float | None, places: int = 2) -> str:
+    """Return a number with ``places`` decimals; None and NaN are a dash."""
+    return NO_NUMBER if value is None or value != value else f"{value:.{places}f}"
+
+
+def share(value: float | None) -> str:
+    """Return a share 0..1 as per cent; small ones are not called zero."""
+    if value is None or value != value:
+        return NO_NUMBER
+    if 0 < value < 0.001:
+        return "<0.1 %"
+    return f"{100 * value:.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time left as people say it: ``1:12``, ``2:05:00``; nothing for None."""
+    if seconds is None or seconds != seconds or seconds < 0:
+        return ""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

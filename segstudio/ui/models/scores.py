@@ -1,0 +1,196 @@
+"""Score tables: per class and per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtGui import QColor, QFont
+
+from segstudio.ui.models import NO_NUMBER, number
+
+__all__ = ["ClassRow", "ImageRow", "ImageScoreModel", "ScoreTableModel"]
+
+Index = QModelIndex | QPersistentModelIndex
+_NO_PARENT = QModelIndex()
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+NAN = float("nan")
+
+
+@dataclass(slots=True)
+class ClassRow:
+    """One class's scores; NaN where a number does not exist."""
+
+    name: str
+    color: tuple[int, int, int] | None
+    image_iou: float = NAN
+    pooled_iou: float = NAN
+    accuracy: float = NAN
+    precision: float = NAN
+    pixels: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image's scores."""
+
+    sample_id: str
+    miou: float
+    pixel_accuracy: float
+
+
+class _Table(QAbstractTableModel):
+    """What both tables share: right-aligned numbers and values to sort by."""
+
+    headers: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    SortRole = Qt.ItemDataRole.UserRole + 1
+
+    def columnCount(self, parent: Index = _NO_PARENT) -> int:
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self.headers)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return a column's title; its tool tip says what the number is."""
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.headers):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.headers[section]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self.hints[section] or None
+        if role == Qt.ItemDataRole.TextAlignmentRole and section > 0:
+            return _RIGHT
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows."""
+        if not index.isValid() or index.row() >= self.rowCount():
+            return None
+        value = self.value(index.row(), index.column())
+        if role == Qt.ItemDataRole.DisplayRole:
+            if isinstance(value, float):
+                return number(value)
+            return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
+        if role == self.SortRole:
+            if isinstance(value, float):
+                return -1.0 if value != value else value
+            return -1 if value == NO_NUMBER else value
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() > 0:
+            return _RIGHT
+        return None
+
+    def value(self, row: int, column: int) -> Any:
+        """Return a cell's value: str, float or int."""
+        raise NotImplementedError
+
+
+class ScoreTableModel(_Table):
+    """Scores per class; the last row is the mean over classes."""
+
+    headers = ("Class", "IoU image", "IoU all", "Accuracy", "Precision", "Pixels")
+    hints = (
+        "",
+        "Intersection over union in the image shown; it follows each stroke",
+        "Intersection over union pooled over all scored images of the run",
+        "Share of the class's ground truth that is found, pooled",
+        "Share of what is called this class that is right, pooled",
+        "Ground-truth pixels of the class, pooled",
+    )
+    ColorRole = Qt.ItemDataRole.UserRole + 2
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._rows: list[ClassRow] = []
+        self._mean: ClassRow | None = None
+
+    def set_rows(self, rows: Sequence[ClassRow], mean: ClassRow | None) -> None:
+        """Show other classes, ``mean`` in the last row."""
+        self.beginResetModel()
+        self._rows = list(rows)
+        self._mean = mean
+        self.endResetModel()
+
+    def set_image_iou(self, values: Sequence[float], mean: float) -> None:
+        """Set the IoU of each class in the image shown, and their mean."""
+        for row, value in zip(self._rows, values, strict=False):
+            row.image_iou = float(value)
+        if self._mean is not None:
+            self._mean.image_iou = float(mean)
+        if self.rowCount():
+            self.dataChanged.emit(self.index(0, 1), self.index(self.rowCount() - 1, 1))
+
+    def rowCount(self, parent: Index = _NO_PARENT) -> int:
+        """Return the number of classes and the row of the mean."""
+        return 0 if parent.isValid() else len(self._rows) + (self._mean is not None)
+
+    def is_mean(self, row: int) -> bool:
+        """Whether a row is the mean over classes."""
+        return self._mean is not None and row == len(self._rows)
+
+    def value(self, row: int, column: int) -> Any:
+        """Return a cell's value."""
+        entry = self._mean if self.is_mean(row) else self._rows[row]
+        assert entry is not None
+        pixels = NO_NUMBER if entry.pixels is None else entry.pixels
+        return (
+            entry.name,
+            entry.image_iou,
+            entry.pooled_iou,
+            entry.accuracy,
+            entry.precision,
+            pixels,
+        )[column]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows; the mean is bold."""
+        if index.isValid() and index.row() < self.rowCount():
+            if role == self.ColorRole and index.column() == 0:
+                color = None if self.is_mean(index.row()) else self._rows[index.row()].color
+                return QColor(*color) if color else None
+            if role == Qt.ItemDataRole.FontRole and self.is_mean(index.row()):
+                font = QFont()
+                font.setWeight(QFont.Weight.DemiBold)
+                return font
+        return super().data(index, role)
+
+
+class ImageScoreModel(_Table):
+    """Scores per image."""
+
+    headers = ("Image", "mIoU", "Pixel accuracy")
+    hints = (
+        "",
+        "Mean IoU over the classes that the image's ground truth or prediction holds",
+        "Share of labelled pixels that are right",
+    )
+    SampleIdRole = Qt.ItemDataRole.UserRole + 2
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._rows: list[ImageRow] = []
+
+    def set_rows(self, rows: Sequence[ImageRow]) -> None:
+        """Show other images."""
+        self.beginResetModel()
+        self._rows = list(rows)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = _NO_PARENT) -> int:
+        """Return the number of images."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def value(self, row: int, column: int) -> Any:
+        """Return a cell's value."""
+        entry = self._rows[row]
+        return (entry.sample_id, entry.miou, entry.pixel_accuracy)[column]
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return what a cell shows."""
+        if role == self.SampleIdRole and index.isValid() and index.row() < len(self._rows):
+            return self._rows[index.row()].sample_id
+        return super().data(index, role)

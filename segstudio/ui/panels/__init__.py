@@ -1,0 +1,1 @@
+"""Panels: dumb widgets with setters and ``*_requested`` signals."""

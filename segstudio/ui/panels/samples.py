@@ -1,0 +1,254 @@
+"""The samples panel: filter, order, and a list of thumbnails with score and state."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from segstudio.ui.models import number
+from segstudio.ui.models.samples import SORT_KEYS, SampleListModel
+from segstudio.ui.theme import GRID, theme
+from segstudio.ui.widgets.basic import SearchField, icon_button, label
+
+__all__ = ["SampleDelegate", "SamplesPanel", "draw_status"]
+
+Index = QModelIndex | QPersistentModelIndex
+
+_ROW = 8 * GRID
+_THUMB_WIDTH, _THUMB_HEIGHT = 9 * GRID, 7 * GRID - 2
+
+STATUS_TEXT = {
+    "new": "",
+    "predicted": "predicted",
+    "in progress": "in progress",
+    "corrected": "corrected",
+    "failed": "failed",
+}
+
+
+def draw_status(painter: QPainter, rect: QRect, status: str) -> None:
+    """Draw a state as a shape: ring, dot, half, tick-like full dot, cross; colour only helps."""
+    colors = theme()
+    circle = QRectF(rect).adjusted(1, 1, -1, -1)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    if status == "predicted":
+        painter.setPen(QPen(colors.color("muted"), 1.5))
+        painter.drawEllipse(circle)
+    elif status == "in progress":
+        painter.setPen(QPen(colors.color("warn"), 1.5))
+        painter.drawEllipse(circle)
+        painter.setBrush(colors.color("warn"))
+        painter.drawPie(circle, -90 * 16, 180 * 16)
+    elif status == "corrected":
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colors.color("good"))
+        painter.drawEllipse(circle)
+    elif status == "failed":
+        painter.setPen(QPen(colors.color("bad"), 1.8))
+        painter.drawLine(circle.topLeft(), circle.bottomRight())
+        painter.drawLine(circle.topRight(), circle.bottomLeft())
+    painter.restore()
+
+
+class SampleDelegate(QStyledItemDelegate):
+    """Draws one sample: thumbnail, name, mIoU as bar and number, state."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return the size that every row has."""
+        return QSize(27 * GRID, _ROW)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Draw a row."""
+        colors = theme()
+        rect: QRect = option.rect  # type: ignore[attr-defined]
+        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        painter.save()
+        if state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, colors.color("accent_soft"))
+            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colors.color("accent"))
+        elif state & QStyle.StateFlag.State_MouseOver:
+            painter.fillRect(rect, colors.color("hover"))
+        thumb = QRect(rect.left() + GRID + 2, rect.top() + 5, _THUMB_WIDTH, _THUMB_HEIGHT)
+        self._paint_thumbnail(painter, thumb, index.data(SampleListModel.ThumbnailRole))
+        left = thumb.right() + GRID + 2
+        text = QRect(left, rect.top() + GRID - 1, rect.right() - left - GRID, 20)
+        painter.setPen(colors.color("text"))
+        name = painter.fontMetrics().elidedText(
+            str(index.data()), Qt.TextElideMode.ElideMiddle, text.width()
+        )
+        painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, name)
+        line = QRect(left, text.bottom() + 4, text.width(), 22)
+        miou = index.data(SampleListModel.MiouRole)
+        status = str(index.data(SampleListModel.StatusRole))
+        self._paint_line(painter, line, miou, status, index.data(SampleListModel.SplitRole))
+        painter.restore()
+
+    def _paint_thumbnail(self, painter: QPainter, rect: QRect, image: QImage | None) -> None:
+        if image is None:
+            painter.fillRect(rect, theme().color("raised"))
+            return
+        size = image.size().scaled(rect.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        target = QRect(rect.topLeft(), size)
+        target.moveCenter(rect.center())
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(target, image)
+
+    def _paint_line(
+        self, painter: QPainter, rect: QRect, miou: float | None, status: str, split: str | None
+    ) -> None:
+        colors = theme()
+        font = QFont(painter.font())
+        if font.pixelSize() > 0:
+            font.setPixelSize(max(9, font.pixelSize() - 1))
+        else:
+            font.setPointSizeF(font.pointSizeF() * 0.92)
+        painter.setFont(font)
+        dot = QRect(rect.left(), rect.center().y() - 4, 10, 10)
+        words = STATUS_TEXT.get(status, status)
+        right = rect.right()
+        if miou is not None:
+            figure = QRect(right - 30, rect.top(), 30, rect.height())
+            painter.setPen(colors.color("text"))
+            painter.drawText(
+                figure, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number(miou)
+            )
+            bar = QRect(figure.left() - 6 * GRID, rect.center().y() - 1, 6 * GRID, 4)
+            painter.fillRect(bar, colors.color("border"))
+            filled = QRect(bar.topLeft(), QSize(round(bar.width() * min(max(miou, 0), 1)), 4))
+            painter.fillRect(filled, score_color(miou))
+            right = bar.left() - GRID
+        start = rect.left()
+        if status != "new":
+            draw_status(painter, dot, status)
+            start = dot.right() + 6
+        words = words or split or ""
+        room = QRect(start, rect.top(), max(0, right - start), rect.height())
+        painter.setPen(colors.color("muted"))
+        words = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, words)
+
+
+def score_color(value: float) -> QColor:
+    """Return the colour of a score's bar; the number beside it says the same."""
+    colors = theme()
+    if value < 0.4:
+        return colors.color("bad")
+    return colors.color("warn") if value < 0.6 else colors.color("good")
+
+
+class SamplesPanel(QWidget):
+    """Filter, order and list of the samples."""
+
+    sample_activated = Signal(str)
+    sample_selected = Signal(str)
+
+    def __init__(self, model: SampleListModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("panel")
+        self._model = model
+        self.search = SearchField("Filter images")
+        self._count = label(style="muted")
+        self._sort = QComboBox()
+        self._sort.setProperty("quiet", "true")
+        self._sort.setAccessibleName("Sort images by")
+        for key, text in zip(SORT_KEYS, ("Name", "mIoU", "Status"), strict=True):
+            self._sort.addItem(text, key)
+        self._descending = icon_button("sort", "Reverse the order")
+        self._descending.setCheckable(True)
+        self._descending.setObjectName("quiet")
+        self.view = QListView()
+        self.view.setModel(model)
+        self.view.setItemDelegate(SampleDelegate(self.view))
+        self.view.setUniformItemSizes(True)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.view.setMouseTracking(True)
+        self.view.setAccessibleName("Images")
+        self._arrange()
+        self.search.textChanged.connect(model.set_filter)
+        self.search.left.connect(self.view.setFocus)
+        self._sort.currentIndexChanged.connect(self._resort)
+        self._descending.toggled.connect(self._resort)
+        model.count_changed.connect(self._show_count)
+        self.view.selectionModel().currentChanged.connect(self._on_current)
+        self.view.activated.connect(
+            lambda index: self.sample_activated.emit(index.data(SampleListModel.SampleIdRole))
+        )
+
+    def _arrange(self) -> None:
+        bar = QHBoxLayout()
+        bar.setSpacing(2)
+        bar.addWidget(self._count, 1)
+        bar.addWidget(self._sort)
+        bar.addWidget(self._descending)
+        top = QVBoxLayout()
+        top.setContentsMargins(GRID, 0, GRID, 4)
+        top.setSpacing(4)
+        top.addWidget(self.search)
+        top.addLayout(bar)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(top)
+        layout.addWidget(self.view, 1)
+
+    def select(self, sample_id: str) -> None:
+        """Mark a sample and scroll to it, without telling anyone."""
+        row = self._model.row_of(sample_id)
+        if row < 0:
+            return
+        selection = self.view.selectionModel()
+        blocked = selection.blockSignals(True)
+        self.view.setCurrentIndex(self._model.index(row))
+        selection.blockSignals(blocked)
+        self.view.scrollTo(self._model.index(row))
+        self.view.viewport().update()
+
+    def step(self, by: int) -> None:
+        """Go to a neighbour in the order shown."""
+        rows = self._model.rowCount()
+        if not rows:
+            return
+        current = self.view.currentIndex()
+        row = current.row() + by if current.isValid() else (0 if by > 0 else rows - 1)
+        if 0 <= row < rows:
+            self.view.setCurrentIndex(self._model.index(row))
+
+    def neighbours(self, sample_id: str) -> list[str]:
+        """Return the samples after and before one, in the order shown."""
+        row = self._model.row_of(sample_id)
+        found = (self._model.sample_at(row + 1), self._model.sample_at(row - 1))
+        return [sample.sample_id for sample in found if sample is not None] if row >= 0 else []
+
+    def _on_current(self, current: QModelIndex) -> None:
+        sample_id = current.data(SampleListModel.SampleIdRole) if current.isValid() else None
+        if sample_id:
+            self.sample_selected.emit(sample_id)
+
+    def _resort(self) -> None:
+        self._model.set_sort(
+            self._sort.currentData(), descending=self._descending.isChecked()
+        )
+        if self.view.currentIndex().isValid():
+            self.view.scrollTo(self.view.currentIndex())
+
+    def _show_count(self, shown: int, total: int) -> None:
+        noun = "image" if total == 1 else "images"
+        words = f"{total:,} {noun}" if shown == total else f"{shown:,} of {total:,} {noun}"
+        self._count.setText(words.replace(",", "\u202f") if total else "")
+        if not self.search.text() or shown:
+            self.search.setProperty("empty", "false")

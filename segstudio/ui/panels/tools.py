@@ -1,0 +1,188 @@
+"""The tools: a column beside the picture and their options in a strip above it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from segstudio.ui.actions import Actions
+from segstudio.ui.icons import icon
+from segstudio.ui.theme import GRID, theme
+from segstudio.ui.widgets.basic import ElidedLabel, JumpSlider, label, rule, tool_button
+
+__all__ = ["BRUSH_LIMITS", "TOOLS", "ToolColumn", "ToolStrip", "next_size"]
+
+TOOLS = ("brush", "eraser", "fill", "pick", "pan")
+"""Tools of the column, from top to bottom."""
+
+BRUSH_LIMITS = (1, 1024)
+"""Smallest and largest brush, pixels of the image."""
+
+_STEPS = 200  # of the slider
+
+
+def next_size(size: int, steps: int) -> int:
+    """Return the brush size some steps larger or smaller: an eighth at a time, one at least."""
+    for _ in range(abs(steps)):
+        size = max(size + 1, round(size * 1.125)) if steps > 0 else min(size - 1, round(size / 1.125))
+    return min(max(size, BRUSH_LIMITS[0]), BRUSH_LIMITS[1])
+
+
+class Swatch(QWidget):
+    """A square of a class's colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._color = QColor(Qt.GlobalColor.transparent)
+        self.setFixedSize(QSize(16, 16))
+
+    def set_color(self, color: QColor) -> None:
+        """Show another colour."""
+        self._color = QColor(color)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the square with a thin frame."""
+        painter = QPainter(self)
+        painter.setPen(QPen(theme().color("faint"), 1))
+        painter.setBrush(self._color)
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()
+
+
+class ToolColumn(QWidget):
+    """Brush, eraser, fill, pick and pan."""
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("toolColumn")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setSpacing(2)
+        for name in TOOLS:
+            layout.addWidget(tool_button(actions[f"tool_{name}"]))
+        layout.addSpacing(GRID)
+        for name in ("undo", "redo"):
+            layout.addWidget(tool_button(actions[name]))
+        layout.addStretch(1)
+
+
+class ToolStrip(QWidget):
+    """Class, size and shape of the brush, and what belongs to the correction as a whole."""
+
+    size_changed = Signal(int)
+    shape_changed = Signal(str)
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("toolStrip")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self._swatch = Swatch()
+        self._name = ElidedLabel("No class")
+        self._name.setFixedWidth(15 * GRID)
+        self._slider = JumpSlider(0, _STEPS, 0)
+        self._slider.setFixedWidth(16 * GRID)
+        self._slider.setAccessibleName("Brush size")
+        self._slider.setToolTip("Brush size  ([ and ], or Alt + wheel)")
+        self._spin = QSpinBox()
+        self._spin.setRange(*BRUSH_LIMITS)
+        self._spin.setSuffix(" px")
+        self._spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+        self._spin.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self._spin.setFixedWidth(8 * GRID)
+        self._spin.setAccessibleName("Brush size in pixels")
+        self._shapes = QButtonGroup(self)
+        self._buttons: dict[str, QToolButton] = {}
+        self._state = ElidedLabel("", role="muted")
+        self._arrange(actions)
+        self.set_size(20)
+        self._slider.valueChanged.connect(lambda value: self._set(_size_of(value)))
+        self._spin.valueChanged.connect(self._set)
+
+    def _arrange(self, actions: Actions) -> None:
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(GRID + 4, 4, GRID, 4)
+        layout.setSpacing(GRID)
+        layout.addWidget(self._swatch)
+        layout.addWidget(self._name)
+        layout.addWidget(rule())
+        layout.addWidget(label("Size", style="muted"))
+        layout.addWidget(self._slider)
+        layout.addWidget(self._spin)
+        for shape, tip in (("circle", "Round brush"), ("square", "Square brush")):
+            button = QToolButton()
+            button.setIcon(icon(shape))
+            button.setIconSize(QSize(16, 16))
+            button.setCheckable(True)
+            button.setChecked(shape == "circle")
+            button.setToolTip(tip)
+            button.setAccessibleName(tip)
+            button.clicked.connect(lambda _on, shape=shape: self.shape_changed.emit(shape))
+            self._shapes.addButton(button)
+            self._buttons[shape] = button
+            layout.addWidget(button)
+        layout.addWidget(rule())
+        layout.addWidget(self._state, 1)
+        layout.addWidget(tool_button(actions["toggle_outlines"], size=18, name="plain"))
+        layout.addWidget(tool_button(actions["save"], size=18, name="plain"))
+
+    @property
+    def brush_size(self) -> int:
+        """Diameter of the brush in pixels of the image."""
+        return self._spin.value()
+
+    @property
+    def brush_shape(self) -> str:
+        """Either "circle" or "square"."""
+        return next(name for name, button in self._buttons.items() if button.isChecked())
+
+    def set_size(self, size: int) -> None:
+        """Set the diameter."""
+        self._set(size)
+
+    def set_shape(self, shape: str) -> None:
+        """Set the shape, "circle" or "square"."""
+        if shape in self._buttons:
+            self._buttons[shape].setChecked(True)
+            self.shape_changed.emit(shape)
+
+    def step_size(self, steps: int) -> None:
+        """Make the brush larger or smaller."""
+        self._set(next_size(self._spin.value(), steps))
+
+    def set_class(self, name: str, color: QColor) -> None:
+        """Show what is painted."""
+        self._name.set_text(name)
+        self._swatch.set_color(color)
+
+    def set_state(self, text: str) -> None:
+        """Say what the correction started from and whether it is saved."""
+        self._state.set_text(text)
+
+    def _set(self, size: int) -> None:
+        size = min(max(int(size), BRUSH_LIMITS[0]), BRUSH_LIMITS[1])
+        with QSignalBlocker(self._slider), QSignalBlocker(self._spin):
+            if _size_of(self._slider.value()) != size:
+                self._slider.setValue(_place_of(size))
+            self._spin.setValue(size)
+        self.size_changed.emit(size)
+
+
+def _size_of(place: int) -> int:
+    """Return the size at a place of the slider: small sizes get most of its way."""
+    return max(1, round(BRUSH_LIMITS[1] ** (place / _STEPS)))
+
+
+def _place_of(size: int) -> int:
+    import math
+
+    return round(_STEPS * math.log(max(size, 1)) / math.log(BRUSH_LIMITS[1]))

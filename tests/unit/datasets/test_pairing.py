@@ -1,0 +1,45 @@
+"""Images meet their label files by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from segstudio.datasets.pairing import TARGET_ENDINGS, TargetIndex, without_suffix
+
+
+def index(*names: str) -> TargetIndex:
+    return TargetIndex((name, Path("/t", name)) for name in names)
+
+
+@pytest.mark.parametrize("ending", ["", *TARGET_ENDINGS])
+def test_endings_are_tolerated(ending: str) -> None:
+    targets = index(f"a/0001{ending}.png", f"a/0002{ending}.png")
+    assert targets.find("a/0001.jpg") == Path(f"/t/a/0001{ending}.png")
+    assert targets.find("a/0003.jpg") is None
+    assert targets.find("0001.jpg") is None
+    assert targets.unused() == [f"a/0002{ending}.png"]
+
+
+def test_the_equal_name_comes_before_endings_and_those_in_their_order() -> None:
+    assert index("x_mask.png", "x.png").find("x.jpg") == Path("/t/x.png")
+    both = index("x_gtFine_labelTrainIds.png", "x_gtFine_labelIds.png")
+    assert both.find("x_leftImg8bit.png") == Path("/t/x_gtFine_labelIds.png")
+
+
+def test_images_whose_own_name_ends_like_a_label() -> None:
+    targets = index("street_label.png", "street.png")
+    assert targets.find("street_label.jpg") == Path("/t/street_label.png")
+    assert targets.find("street.jpg") == Path("/t/street.png")
+
+
+def test_results_that_keep_the_image_ending() -> None:
+    targets = index("a/1.jpg.png", "a/1.png.png")
+    assert targets.find("a/1.jpg") == Path("/t/a/1.jpg.png")
+    assert targets.find("a/1.png") == Path("/t/a/1.png.png")
+
+
+def test_without_suffix() -> None:
+    assert without_suffix("a.b/c.d.png") == "a.b/c.d"
+    assert without_suffix("a.b/.hidden") == "a.b/.hidden"
