@@ -72,7 +72,9 @@ def save_native(path: Path, checkpoint: NativeCheckpoint) -> None:
         "preprocessing": checkpoint.preprocessing.to_json(),
         "card": checkpoint.card,
     }
-    tensors = {key: value.detach().cpu().contiguous() for key, value in checkpoint.state_dict.items()}
+    tensors = {
+        key: value.detach().cpu().contiguous() for key, value in checkpoint.state_dict.items()
+    }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"segstudio": json.dumps(description)})
 
@@ -99,7 +101,9 @@ def load_native(path: Path) -> NativeCheckpoint | None:
                 return None
             tensors = {key: _full_precision(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise NotACheckpointError(f"{path} is not a readable safetensors file ({error}).") from error
+        raise NotACheckpointError(
+            f"{path} is not a readable safetensors file ({error})."
+        ) from error
     try:
         data: Mapping[str, Any] = json.loads(text)
         if int(data["version"]) > _VERSION:

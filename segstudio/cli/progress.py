@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
 import time
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from segstudio.session.events import (
+    ModelLoaded,
+    PredictionReady,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+    SampleFailed,
+)
+
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from segstudio.training.trainer import TrainProgress, Validation
 
-__all__ = ["TrainingDisplay", "duration"]
+__all__ = ["Interruptible", "RunDisplay", "TrainingDisplay", "duration"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -88,3 +101,120 @@ class TrainingDisplay(Interruptible):
             f"lr {news.learning_rate:.2e}  {duration(news.seconds_left)} left",
             highlight=False,
         )
+
+
+class RunDisplay(Interruptible):
+    """Shows runs on stderr and remembers how they went.
+
+    Called with each `RunEvent`, from any thread.
+
+    Attributes
+    ----------
+    started, finished : list
+        The runs, in order.
+    failed : list of SampleFailed
+        What could not be predicted.
+    unscored : list of PredictionReady
+        What was predicted, but has a ground truth that cannot be used.
+    mious : dict of str to list of float
+        Per-image mIoU of the samples predicted now, by run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[RunStarted] = []
+        self.finished: list[RunFinished] = []
+        self.failed: list[SampleFailed] = []
+        self.unscored: list[PredictionReady] = []
+        self.mious: dict[str, list[float]] = {}
+        self._console = Console(stderr=True, markup=False, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._lock = threading.Lock()
+        self._done = 0
+        self._now_done = 0
+        self._begun = self._shown = 0.0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_bar()
+        super().__exit__(kind, value, traceback)
+
+    def __call__(self, event: RunEvent) -> None:
+        """Show one piece of news."""
+        with self._lock:
+            if isinstance(event, ModelLoaded):
+                self._say(f"{event.model} on {event.device}, loaded in {event.seconds:.1f} s")
+            elif isinstance(event, RunStarted):
+                self._start(event)
+            elif isinstance(event, RunFinished):
+                self.finished.append(event)
+                self._end_bar()
+            else:
+                self._advance(event)
+
+    def _start(self, event: RunStarted) -> None:
+        self.started.append(event)
+        self.mious[event.run] = []
+        for note in event.notes:
+            self._say(note)
+        before = f", {event.already} of them done before" if event.already else ""
+        self._say(f"run {event.run}: {event.total} images{before}")
+        self._done, self._now_done = event.already, 0
+        self._begun = self._shown = time.monotonic()
+        if self._console.is_terminal and event.already < event.total:
+            from rich import progress as bars
+
+            self._bar = bars.Progress(
+                bars.TextColumn("{task.description}"),
+                bars.BarColumn(),
+                bars.MofNCompleteColumn(),
+                bars.TextColumn("{task.fields[rate]}"),
+                bars.TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task(
+                event.run, total=event.total, completed=event.already, rate=""
+            )
+            self._bar.start()
+
+    def _advance(self, event: PredictionReady | SampleFailed) -> None:
+        self._done += 1
+        self._now_done += 1
+        if isinstance(event, SampleFailed):
+            self.failed.append(event)
+            self._say(f"{event.sample_id} failed: {event.error}")
+        else:
+            if event.miou is not None:
+                self.mious[event.run].append(event.miou)
+            if event.problem is not None:
+                self.unscored.append(event)
+                self._say(f"{event.sample_id} is predicted, but not scored: {event.problem}")
+        now = time.monotonic()
+        total = self.started[-1].total
+        rate = self._now_done / max(now - self._begun, 1e-9)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, rate=f"{rate:.1f} images/s")
+        elif now - self._shown >= _SECONDS_BETWEEN_LINES or self._done == total:
+            self._shown = now
+            left = duration((total - self._done) / rate)
+            self._say(
+                f"{event.run}: {self._done}/{total} images, {rate:.1f} images/s, {left} left"
+            )
+
+    def _say(self, text: str) -> None:
+        """Print one line; on a terminal above the bar, elsewhere never broken in two."""
+        if self._bar is not None:
+            self._bar.console.print(text, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None

@@ -105,8 +105,5 @@ class WriteError(SegStudioError):
             errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
         }
         code = error.errno
-        if code is None:
-            reason = str(error)
-        else:
-            reason = advice.get(code, os.strerror(code).lower())
+        reason = str(error) if code is None else advice.get(code, os.strerror(code).lower())
         return cls(f"Cannot write {path}: {reason}.")

@@ -80,7 +80,9 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         if [entry.index for entry in self.classes] != list(range(len(self.classes))):
-            raise UsageError(f"The classes of label space {self.name} are not numbered 0, 1, 2, ...")
+            raise UsageError(
+                f"The classes of label space {self.name} are not numbered 0, 1, 2, ..."
+            )
         if not 1 <= len(self.classes) < IGNORE_INDEX_16:
             raise UsageError(f"The label space {self.name} has {len(self.classes)} classes.")
         ids = [entry.source_id for entry in self.classes]
@@ -157,10 +159,9 @@ class LabelSpace:
                 self._raise_unknown(clipped, path)
             source_map = clipped
         label_map = table[source_map]
-        if not known.all():
-            # Only values below the largest one present have to be looked up.
-            if not bool(known[source_map].all()):
-                self._raise_unknown(source_map, path)
+        # The look-up of every pixel is spared where the table knows all values.
+        if not known.all() and not bool(known[source_map].all()):
+            self._raise_unknown(source_map, path)
         return label_map
 
     def to_source_ids(self, label_map: LabelMap) -> NDArray[np.uint16]:
@@ -340,10 +341,11 @@ class LabelMapping:
         """
         try:
             pairs = tuple(
-                (str(key), (value,) if isinstance(value, str) else tuple(str(v) for v in value or ()))
+                (str(key), (value,) if isinstance(value, str) else tuple(map(str, value or ())))
                 for key, value in data["classes"].items()
             )
-            return cls(str(data.get("name", origin)), str(data["source"]), str(data["target"]), pairs)
+            name = str(data.get("name", origin))
+            return cls(name, str(data["source"]), str(data["target"]), pairs)
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{origin} is not a label mapping: it needs 'source', 'target' and an object "

@@ -1,0 +1,1 @@
+"""Painting without Qt: document, history, journal and tools."""

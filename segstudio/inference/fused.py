@@ -89,7 +89,9 @@ def fuse_logits_torch(
         narrow = torch.lerp(logits[:, top[block]].float(), logits[:, bottom[block]].float(), weight)
         size = (narrow.shape[1], width)
         # The height stays, so this interpolates along the columns only.
-        wide = F.interpolate(narrow[None], size=size, mode="bilinear", align_corners=align_corners)[0]
+        wide = F.interpolate(
+            narrow[None], size=size, mode="bilinear", align_corners=align_corners
+        )[0]
         log_p = torch.log_softmax(wide, 0)
         p = log_p.exp()
         best = wide.topk(min(2, classes), 0)
@@ -98,7 +100,7 @@ def fuse_logits_torch(
         parts[2].append(p.amax(0).cpu().numpy())
         parts[3].append(best.indices[-1].cpu().numpy().astype(dtype))
     joined = [np.concatenate(part) for part in parts]
-    return Prediction(joined[0], joined[1], joined[2], joined[3], classes)  # type: ignore[arg-type]
+    return Prediction(joined[0], joined[1], joined[2], joined[3], classes)
 
 
 def _source_positions(

@@ -58,8 +58,8 @@ class Model:
         self.preprocessing = checkpoint.preprocessing
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
-        network = build_network(checkpoint)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        network = build_network(checkpoint).to(self.device)
+        self.network = network.to(memory_format=torch.channels_last)
         plain = tuple(range(checkpoint.classes))
         self._table: NDArray[np.generic] | None = None
         if checkpoint.output_classes != plain:

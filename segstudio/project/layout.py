@@ -64,7 +64,9 @@ class ProjectLayout:
         return journal.relative_to(self.root / "journal").as_posix().removesuffix(".journal")
 
 
-def choose_project_folder(dataset_root: Path, project: Path | None = None) -> tuple[Path, str | None]:
+def choose_project_folder(
+    dataset_root: Path, project: Path | None = None
+) -> tuple[Path, str | None]:
     """Return where a dataset's project lives, and a sentence when that is not the usual place.
 
     Parameters

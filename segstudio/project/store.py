@@ -329,7 +329,7 @@ class Store:
     def mious(self, run: str) -> dict[str, float | None]:
         """Return the per-image mIoU by sample, None where no class has a union."""
         rows = self._query("SELECT sample_id, miou FROM counts WHERE run = ?", (run,))
-        return dict(rows)  # type: ignore[arg-type]
+        return dict(rows)
 
     # -- reviews and corrections ------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class Store:
 
     def reviews(self) -> dict[str, str]:
         """Return review states by sample."""
-        return dict(self._query("SELECT sample_id, state FROM reviews"))  # type: ignore[arg-type]
+        return dict(self._query("SELECT sample_id, state FROM reviews"))
 
     def add_correction(self, sample_id: str, label_space: LabelSpace, source: str | None) -> int:
         """Enter a saved correction and return its revision, from 1."""

@@ -96,7 +96,9 @@ def _run_counts(
         sample_id = sample.sample_id
         result = results.get(sample_id)
         if result is None:
-            problems[sample_id] = f"{sample.image_path} has not been predicted by the run {run} yet."
+            problems[sample_id] = (
+                f"{sample.image_path} has not been predicted by the run {run} yet."
+            )
         elif result.error is not None:
             problems[sample_id] = result.error
         else:
@@ -162,8 +164,8 @@ def score_folders(
     predicted = _label_files(predictions)
     wanted = _label_files(targets)
     by_name: dict[str, Path] = {}
-    for key, path in predicted.items():
-        by_name.setdefault(key.rsplit("/", 1)[-1], path)
+    for key, prediction_path in predicted.items():
+        by_name.setdefault(key.rsplit("/", 1)[-1], prediction_path)
     table = None if mapping is None else mapping[0].table(mapping[1], label_space)
     samples: list[tuple[str, SampleCounts]] = []
     failed: list[tuple[str, str]] = []
@@ -206,7 +208,7 @@ def _label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise NoDatasetError(f"{folder} is not a folder of label maps.")
     found = {
-        name.rsplit(".", 1)[0]: folder / name for name in list_files(folder, TARGET_SUFFIXES)
+        name.rsplit(".", 1)[0]: path for name, path in list_files(folder, TARGET_SUFFIXES).files
     }
     if not found:
         raise NoDatasetError(f"{folder} holds no label maps; they are PNG or TIFF files.")

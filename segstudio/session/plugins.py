@@ -127,13 +127,15 @@ def _guarded(name: str, origin: str, load: Callable[[], Any]) -> PluginInfo:
         entered = _entered(before)
         for kind, names in entered.items():
             _refuse_built_in_names(all_registries()[kind], names)
-    except Exception as error:  # a stranger's code may raise anything
+    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
         for kind, names in _entered(before).items():
             all_registries()[kind].withdraw(names)
         reason = f"The plugin {name} ({origin}) was not loaded: {type(error).__name__}: {error}"
         return PluginInfo(name, origin, "", (), reason.rstrip(".") + ".")
     lines = (getattr(module, "__doc__", None) or "").strip().splitlines()
-    registered = tuple(f"{kind} {entry}" for kind, names in entered.items() for entry in sorted(names))
+    registered = tuple(
+        f"{kind} {entry}" for kind, names in entered.items() for entry in sorted(names)
+    )
     return PluginInfo(name, origin, lines[0] if lines else "", registered)
 
 

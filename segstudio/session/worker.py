@@ -236,7 +236,7 @@ def _run(
         return JobEnded(job_id, False, str(error))
     except MemoryError:
         return JobEnded(job_id, False, "The memory of this machine does not suffice for the run.")
-    except Exception as error:  # a bug must reach the user as a sentence, not kill the process
+    except Exception as error:  # noqa: BLE001 - a bug becomes a sentence, the process lives on
         return JobEnded(
             job_id, False, f"An unexpected error stopped the run: {type(error).__name__}: {error}"
         )

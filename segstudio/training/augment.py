@@ -46,9 +46,12 @@ def augment(
     left = int(generator.integers(0, width - source_w + 1))
     image = image[top : top + source_h, left : left + source_w]
     label_map = label_map[top : top + source_h, left : left + source_w]
-    size = (max(1, min(crop_w, round(source_w * scale))), max(1, min(crop_h, round(source_h * scale))))
+    size = (
+        max(1, min(crop_w, round(source_w * scale))),
+        max(1, min(crop_h, round(source_h * scale))),
+    )
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    image = cv2.resize(image, size, interpolation=interpolation)
+    image = cv2.resize(image, size, interpolation=interpolation).astype(np.uint8, copy=False)
     label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
     if generator.random() < 0.5:
         image, label_map = image[:, ::-1], label_map[:, ::-1]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from segstudio.architectures._base import ARCHITECTURES, SegmentationNetwork
 from segstudio.checkpoints.native import NativeCheckpoint, save_native, state_dict_of
-from segstudio.core.atomic import make_folder, replacing, write_text
+from segstudio.core.atomic import make_folder, replacing
 from segstudio.core.errors import (
     CancelledError,
     NotACheckpointError,
@@ -101,7 +101,9 @@ class Validation:
 Report = Callable[[TrainProgress | Validation], None]
 
 
-def train(plan: TrainPlan, report: Report, *, cancelled: Callable[[], bool] = lambda: False) -> Path:
+def train(
+    plan: TrainPlan, report: Report, *, cancelled: Callable[[], bool] = lambda: False
+) -> Path:
     """Train, resuming when the folder holds the same training unfinished.
 
     Returns
@@ -141,9 +143,8 @@ class _Training:
         )
         if plan.initial is not None:
             network.load_state_dict(plan.initial, strict=False)  # batch counters are not kept
-        self.network: SegmentationNetwork = network.to(
-            self.device, memory_format=torch.channels_last
-        )
+        self.network: SegmentationNetwork = network.to(self.device)
+        self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network) if self.options.ema else None
         self.optimizer = _build_optimizer(self.network, self.options)
         self.weights = self._class_weights()
@@ -212,7 +213,8 @@ class _Training:
 
     def _plain_loss(self, image: Tensor, target: Tensor) -> Tensor:
         enabled = self.autocast is not None
-        with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=enabled):
+        dtype = self.autocast or torch.bfloat16
+        with torch.autocast(self.device.type, dtype=dtype, enabled=enabled):
             logits = self.network.logits(image)
         return F.cross_entropy(
             logits.float(),

@@ -1,0 +1,167 @@
+"""What several commands share: plugins, the options of a run, the project's place."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segstudio.core.errors import UsageError
+from segstudio.core.options import option
+
+if TYPE_CHECKING:
+    from segstudio.core.label_space import LabelMapping
+    from segstudio.datasets.base import Dataset
+    from segstudio.session.plugins import PluginInfo
+
+__all__ = [
+    "DatasetArgument",
+    "JsonFlag",
+    "ModelsOption",
+    "RunOptions",
+    "find_project",
+    "load_plugins",
+    "open_run_dataset",
+    "read_mapping",
+    "say",
+]
+
+DatasetArgument = Annotated[
+    Path, typer.Argument(metavar="DATASET", help="Folder of images, or one image.")
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Embedded model or path of a checkpoint; repeatable. See `segstudio list models`.",
+    ),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The flags that `run` and `evaluate` have in common."""
+
+    format: str | None = option(None, "Dataset format; told from the folder by default.")
+    split: str | None = option(None, "Only the samples of this split (train, val, test).")
+    label_space: str | None = option(
+        None, "What the values of the masks mean: a label space's name or JSON file."
+    )
+    ground_truth: str | None = option(
+        None, "Folder of label maps, paired by name, in place of the dataset's own."
+    )
+    mapping: str | None = option(
+        None, "Mapping between the dataset's and the model's label spaces: a name or JSON file."
+    )
+    project: str | None = option(None, "Folder of the results; DATASET/.segstudio by default.")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    precision: str = option(
+        "auto", "Arithmetic of the network; auto is fp32.", choices=("auto", "fp32", "bf16", "fp16")
+    )
+    batch: str = option("auto", "Images per step: auto or 1.")
+    tta: str = option("none", "Test-time augmentation: none.")
+    window: str = option("auto", "Sliding window: auto or none (the whole image at once).")
+    engine: str = option("local", "Where the network runs: local.")
+    limit: int | None = option(None, "Only the first N samples.", minimum=1)
+    restart: bool = option(False, "Predict again what is already stored.")
+    save_scores: str | None = option(
+        None, "Folder for <sample_id>.npz with the (C, H, W) scores before the argmax."
+    )
+
+    def check(self) -> None:
+        """Refuse what this version cannot do.
+
+        Raises
+        ------
+        UsageError
+            Naming the option and what it can be.
+        """
+        able = {
+            "batch": ("auto", "1"),
+            "tta": ("none",),
+            "window": ("auto", "none"),
+            "engine": ("local",),
+        }
+        for name, values in able.items():
+            value = getattr(self, name)
+            if value not in values:
+                raise UsageError(
+                    f"--{name} {value} is not possible in this version; "
+                    f"use --{name} {' or '.join(values)}."
+                )
+
+
+def say(sentence: str) -> None:
+    """Tell the user something beside the result: one line on stderr."""
+    print(f"segstudio: {sentence}", file=sys.stderr)
+
+
+def load_plugins() -> list[PluginInfo]:
+    """Load the plugins, say which of them are broken, and return them all."""
+    from segstudio.session.plugins import load_plugins as load
+
+    found = load()
+    for plugin in found:
+        if plugin.error is not None:
+            say(plugin.error)
+    return found
+
+
+def open_run_dataset(path: Path, options: RunOptions) -> Dataset:
+    """Open the dataset of a command and pass on what is odd about it.
+
+    Raises
+    ------
+    SegStudioError
+        When it cannot be opened or nothing of it is left.
+    """
+    from segstudio.datasets.opening import open_dataset
+
+    dataset = open_dataset(
+        path,
+        format=options.format,
+        split=options.split,
+        label_space=options.label_space,
+        ground_truth=options.ground_truth,
+    )
+    for note in dataset.notes:
+        say(note)
+    return dataset.select(limit=options.limit)
+
+
+def read_mapping(name: str | None) -> LabelMapping | None:
+    """Return the mapping of ``--mapping``, None without one."""
+    from segstudio.core.label_space import load_mapping
+
+    return None if name is None else load_mapping(name)
+
+
+def find_project(dataset_root: Path, project: str | None) -> Path:
+    """Return the folder of an existing project, creating nothing.
+
+    Raises
+    ------
+    UsageError
+        When nothing has been run there yet.
+    """
+    from segstudio.project.layout import PROJECT_FOLDER, ProjectLayout, choose_project_folder
+
+    if project is not None:
+        candidates = [Path(project)]
+    else:
+        candidates = [dataset_root / PROJECT_FOLDER, dataset_root]
+        if not os.access(dataset_root, os.W_OK):
+            candidates.append(choose_project_folder(dataset_root)[0])
+    for folder in candidates:
+        if ProjectLayout(folder).database.is_file():
+            return folder
+    raise UsageError(
+        f"There is no project in {candidates[0]} yet; run a model first, or name one with -m."
+    )

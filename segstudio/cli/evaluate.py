@@ -1,0 +1,114 @@
+"""``segstudio evaluate``: run what is not run yet, and score it against the ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segstudio.cli.common import (
+    DatasetArgument,
+    JsonFlag,
+    ModelsOption,
+    RunOptions,
+    find_project,
+    load_plugins,
+    open_run_dataset,
+    read_mapping,
+    say,
+)
+from segstudio.cli.forms import with_options
+from segstudio.cli.run import build_request, execute
+from segstudio.core.errors import CancelledError, UsageError
+
+if TYPE_CHECKING:
+    from segstudio.cli.progress import RunDisplay
+    from segstudio.datasets.base import Dataset
+    from segstudio.metrics.report import EvaluationReport
+
+__all__ = ["evaluate"]
+
+
+@with_options(RunOptions, "options")
+def evaluate(
+    dataset: DatasetArgument,
+    model: ModelsOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write report.json, classes.csv, samples.csv and confusion.csv there.",
+        ),
+    ] = None,
+    json: JsonFlag = False,
+    *,
+    options: RunOptions,
+) -> int:
+    """Score models on a dataset; without -m, the runs that its project already holds."""
+    from segstudio.cli.progress import RunDisplay
+    from segstudio.cli.reports import print_report, say_failures
+    from segstudio.cli.tables import print_json
+
+    options.check()
+    load_plugins()
+    opened = open_run_dataset(dataset, options)
+    if not opened.has_targets:
+        raise UsageError(
+            f"{opened.root} has no ground truth to evaluate against; "
+            "name a folder of label maps with --ground-truth."
+        )
+    with RunDisplay() as display:
+        result = _evaluate(opened, model or [], options, display)
+    # An image that failed is also one that has no score, whether it has ground truth or not.
+    known = {sample_id for sample_id, _ in result.failed}
+    lost = {entry.sample_id: entry.error for entry in display.failed}
+    extra = [(key, error) for key, error in lost.items() if key not in known]
+    result = replace(result, failed=tuple(sorted((*result.failed, *extra))))
+    told = {entry.sample_id for entry in (*display.failed, *display.unscored)}
+    say_failures([entry for entry in result.failed if entry[0] not in told])
+    if report is not None:
+        from segstudio.session.report_files import write_report
+
+        write_report(result, report)
+        say(f"The report is in {report}.")
+    if json:
+        print_json(result.to_json())
+    else:
+        print_report(result)
+    return 1 if result.failed else 0
+
+
+def _evaluate(
+    dataset: Dataset, models: list[str], options: RunOptions, display: RunDisplay
+) -> EvaluationReport:
+    """Return the report of the named models, or of the runs that are there."""
+    from segstudio.project.layout import ProjectLayout
+    from segstudio.project.store import Store
+    from segstudio.session.evaluation import evaluate_runs
+
+    if models:
+        request = build_request(dataset, models, options)
+        runs = execute(request, display)
+        folder, mapping = request.project, request.mapping
+    else:
+        runs = []
+        folder = find_project(dataset.root, options.project)
+        mapping = read_mapping(options.mapping)
+
+    def count_progress(done: int, total: int) -> None:
+        if display.cancelled():
+            raise CancelledError("Interrupted: the predictions are kept.")
+
+    layout = ProjectLayout(folder)
+    store = Store(layout.database)
+    try:
+        runs = runs or [record.run for record in store.runs()]
+        if not runs:
+            raise UsageError(f"The project {folder} holds no runs yet; name a model with -m.")
+        return evaluate_runs(
+            dataset, store, layout, runs, mapping=mapping, progress=count_progress
+        )
+    finally:
+        store.close()
