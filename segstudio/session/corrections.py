@@ -15,7 +15,7 @@ from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.encoding import write_label_map
 from segstudio.datasets.images import read_image_size, read_source_map
-from segstudio.editing.document import MaskDocument
+from segstudio.editing.document import MaskDocument, label_map_fingerprint
 from segstudio.editing.history import HistoryPool
 from segstudio.editing.journal import Journal, recover
 from segstudio.editing.live_scores import LiveConfusion
@@ -27,3 +27,243 @@ __all__ = ["GROUND_TRUTH", "Correction", "Corrections"]
 
 GROUND_TRUTH = "ground-truth"
 """The source of a correction that starts from the ground truth."""
+
+
+@dataclass(eq=False)
+class Correction:
+    """A sample that is open for painting.
+
+    Attributes
+    ----------
+    sample_id : str
+    document : MaskDocument
+        Paint here; strokes reach the journal by themselves.
+    label_space : LabelSpace
+        What the label map means.
+    source : str or None
+        Name of a run, `GROUND_TRUTH`, or None for an unlabelled map.
+    source_map : ndarray of shape (H, W)
+        What the source holds, for the eraser that restores.
+    live : LiveConfusion or None
+        Scores that follow each stroke, None without comparable ground truth.
+    recovered_strokes : int
+        Strokes taken over from a journal that was not saved.
+    journal : Journal
+    """
+
+    sample_id: str
+    document: MaskDocument
+    label_space: LabelSpace
+    source: str | None
+    source_map: LabelMap
+    live: LiveConfusion | None
+    recovered_strokes: int
+    journal: Journal
+
+
+class Corrections:
+    """The corrections of one project.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    layout, store : ProjectLayout, Store
+    """
+
+    def __init__(self, dataset: Dataset, layout: ProjectLayout, store: Store) -> None:
+        self._dataset = dataset
+        self._layout = layout
+        self._store = store
+        self._pool = HistoryPool()
+        self._open: dict[str, Correction] = {}
+
+    def unsaved(self) -> list[str]:
+        """Return the samples whose journal holds strokes that were never saved."""
+        return [self._layout.journal_sample_id(path) for path in self._layout.journals()]
+
+    def get(self, sample_id: str) -> Correction | None:
+        """Return the open correction of a sample, None when it is not open."""
+        return self._open.get(sample_id)
+
+    def open(
+        self, sample_id: str, *, source: str | None, fallback: LabelSpace | None = None
+    ) -> Correction:
+        """Open a sample for painting, strokes recovered from its journal included.
+
+        A saved correction is what painting goes on from; without one the source is copied.
+
+        Parameters
+        ----------
+        sample_id : str
+        source : str or None
+            Name of a run, `GROUND_TRUTH`, or None to start unlabelled.
+        fallback : LabelSpace, optional
+            The label space when neither source nor dataset tells one.
+
+        Raises
+        ------
+        UsageError
+            When no label space is known, or the source has nothing for this sample.
+        SegStudioError
+            When a file cannot be read.
+        """
+        if sample_id in self._open:
+            return self._open[sample_id]
+        sample = self._dataset.sample(sample_id)
+        space = self._space(sample_id, source, fallback)
+        source_map = self._source_map(sample, source, space)
+        saved = self._saved(sample, space)
+        base = source_map if saved is None else saved
+        document = MaskDocument(
+            base,
+            classes=len(space),
+            ignore_index=space.ignore_index,
+            history=self._pool.history(sample_id),
+        )
+        document, journal, recovered = self._recovered(sample, document, space)
+        document.stroke_finished.connect(lambda stroke: journal.append(stroke.patch))
+        live = self._live(sample, document, space)
+        correction = Correction(
+            sample_id, document, space, source, source_map, live, recovered, journal
+        )
+        self._open[sample_id] = correction
+        return correction
+
+    def save(self, sample_id: str) -> Path:
+        """Write a correction over its file and empty its journal.
+
+        Raises
+        ------
+        UsageError
+            When the sample is not open.
+        WriteError
+            When it cannot be written; the strokes stay in the journal.
+        """
+        correction = self._open.get(sample_id)
+        if correction is None:
+            raise UsageError(f"{sample_id} is not open for correction.")
+        path = self._layout.correction(sample_id)
+        write_label_map(path, correction.document.label_map)
+        self._store.add_correction(sample_id, correction.label_space, correction.source)
+        # Only now: until the file is in place the journal is all there is.
+        correction.journal.restart(correction.document.fingerprint())
+        correction.document.mark_saved()
+        return path
+
+    def release(self, sample_id: str) -> None:
+        """Close a correction; unsaved strokes stay in its journal, its history in memory."""
+        correction = self._open.pop(sample_id, None)
+        if correction is not None:
+            if correction.live is not None:
+                correction.live.detach()
+            correction.journal.close()
+
+    def close(self) -> None:
+        """Close every correction."""
+        for sample_id in list(self._open):
+            self.release(sample_id)
+
+    # -- what a correction starts from ------------------------------------------------------
+
+    def _space(self, sample_id: str, source: str | None, fallback: LabelSpace | None) -> LabelSpace:
+        saved = self._store.correction_label_space(sample_id)
+        if saved is not None and self._layout.correction(sample_id).exists():
+            return saved
+        if source is not None and source != GROUND_TRUTH:
+            return self._store.run(source).label_space
+        space = self._dataset.label_space or fallback
+        if space is None:
+            raise UsageError(
+                "Nothing says which classes to paint: run a model or choose a label space first."
+            )
+        return space
+
+    def _source_map(self, sample: Sample, source: str | None, space: LabelSpace) -> LabelMap:
+        if source is None:
+            return self._empty(sample, space)
+        if source == GROUND_TRUTH:
+            return self._dataset.read_target(sample, space)
+        path = self._layout.layer(source, "labels", sample.sample_id)
+        if not path.exists():
+            raise UsageError(f"The run {source} has no prediction of {sample.sample_id} yet.")
+        label_map = read_source_map(path).astype(space.dtype)
+        space.check(label_map, path)
+        return label_map
+
+    def _saved(self, sample: Sample, space: LabelSpace) -> LabelMap | None:
+        path = self._layout.correction(sample.sample_id)
+        if not path.exists():
+            return None
+        label_map = read_source_map(path).astype(space.dtype)
+        space.check(label_map, path)
+        return label_map
+
+    @staticmethod
+    def _empty(sample: Sample, space: LabelSpace) -> LabelMap:
+        return np.full(read_image_size(sample.image_path), space.ignore_index, space.dtype)
+
+    def _recovered(
+        self, sample: Sample, document: MaskDocument, space: LabelSpace
+    ) -> tuple[MaskDocument, Journal, int]:
+        """Put the strokes of a journal onto the label map that they were painted on.
+
+        A journal that fits nothing that is there now is kept under another name, never dropped.
+        """
+        path = self._layout.journal(sample.sample_id)
+        found = recover(path)
+        fingerprint = document.fingerprint()
+        if found is None or not found.patches:
+            journal = Journal(path, sample_id=sample.sample_id, fingerprint=fingerprint)
+            return document, journal, 0
+        if found.fingerprint != fingerprint:
+            base = self._base_of(sample, found.fingerprint, space)
+            if base is None:
+                self._set_aside(path)
+                journal = Journal(path, sample_id=sample.sample_id, fingerprint=fingerprint)
+                return document, journal, 0
+            document = MaskDocument(
+                base,
+                classes=document.classes,
+                ignore_index=document.ignore_index,
+                history=document.history,
+            )
+        document.history.clear()
+        done = document.replay(list(found.patches), name="Recovered stroke")
+        journal = Journal(
+            path, sample_id=sample.sample_id, fingerprint=found.fingerprint, keep=True
+        )
+        return document, journal, done
+
+    def _base_of(self, sample: Sample, fingerprint: str, space: LabelSpace) -> LabelMap | None:
+        """Find the label map of a journal's fingerprint among everything it may have been."""
+        for candidate in self._candidates(sample, space):
+            if label_map_fingerprint(candidate) == fingerprint:
+                return candidate
+        return None
+
+    def _candidates(self, sample: Sample, space: LabelSpace) -> Iterator[LabelMap]:
+        yield self._empty(sample, space)
+        for record in self._store.runs():
+            with contextlib.suppress(SegStudioError):
+                yield self._source_map(sample, record.run, space)
+        if sample.target_path is not None:
+            with contextlib.suppress(SegStudioError):
+                yield self._source_map(sample, GROUND_TRUTH, space)
+
+    @staticmethod
+    def _set_aside(path: Path) -> None:
+        number = 1
+        while (aside := path.with_suffix(f".orphan-{number}")).exists():
+            number += 1
+        path.replace(aside)
+
+    def _live(
+        self, sample: Sample, document: MaskDocument, space: LabelSpace
+    ) -> LiveConfusion | None:
+        if sample.target_path is None:
+            return None
+        try:
+            reader = build_target_reader(self._dataset, space)
+            return None if reader is None else LiveConfusion(reader.read_target(sample), document)
+        except SegStudioError:
+            return None  # no comparable ground truth: painting goes on without live scores

@@ -206,7 +206,7 @@ class _Training:
                 f"{', '.join(batch.sample_ids)}; try a lower learning rate or fp32."
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         self._update_average()
         return value
