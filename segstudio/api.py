@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segstudio.architectures._base import ARCHITECTURES, Facts, Recognition, SegmentationNetwork
-    from segstudio.core.errors import SegStudioError
+    from segstudio.core.atomic import replacing
+    from segstudio.core.errors import SegStudioError, UsageError
     from segstudio.core.label_space import LabelMapping, LabelSpace, load_label_space, load_mapping
     from segstudio.core.options import option
     from segstudio.core.patch import MaskPatch
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat
     from segstudio.datasets.opening import open_dataset
     from segstudio.editing.tool import TOOLS, EditingTool
-    from segstudio.exporters.base import EXPORTERS, Exporter, ExportItem
+    from segstudio.exporters.base import EXPORTERS, Exporter, ExportItem, ImageExporter
     from segstudio.inference.model import load_model
     from segstudio.session.scripting import evaluate
 
@@ -37,7 +38,9 @@ _HOMES = {
     "Facts": "segstudio.architectures._base",
     "Recognition": "segstudio.architectures._base",
     "SegmentationNetwork": "segstudio.architectures._base",
+    "replacing": "segstudio.core.atomic",
     "SegStudioError": "segstudio.core.errors",
+    "UsageError": "segstudio.core.errors",
     "LabelMapping": "segstudio.core.label_space",
     "LabelSpace": "segstudio.core.label_space",
     "load_label_space": "segstudio.core.label_space",
@@ -59,6 +62,7 @@ _HOMES = {
     "EXPORTERS": "segstudio.exporters.base",
     "Exporter": "segstudio.exporters.base",
     "ExportItem": "segstudio.exporters.base",
+    "ImageExporter": "segstudio.exporters.base",
     "load_model": "segstudio.inference.model",
     "evaluate": "segstudio.session.scripting",
 }
@@ -76,6 +80,7 @@ __all__ = [
     "ExportItem",
     "Exporter",
     "Facts",
+    "ImageExporter",
     "LabelMapping",
     "LabelSpace",
     "MaskPatch",
@@ -87,12 +92,14 @@ __all__ = [
     "Sample",
     "SegStudioError",
     "SegmentationNetwork",
+    "UsageError",
     "evaluate",
     "load_label_space",
     "load_mapping",
     "load_model",
     "open_dataset",
     "option",
+    "replacing",
 ]
 
 

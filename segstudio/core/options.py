@@ -7,6 +7,7 @@ where it applies, its range or choices.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -126,6 +127,18 @@ def options_to_json(options: Any) -> dict[str, Any]:
     }
 
 
+def _converted(field: OptionField, value: Any) -> Any:
+    try:
+        converted = field.kind(value)
+        # int(3.7) is 3, and NaN passes every comparison with a range.
+        changed = field.kind is int and isinstance(value, float) and converted != value
+        if not changed and not (field.kind is float and not math.isfinite(converted)):
+            return converted
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UsageError(f"The option {field.name} is of type {field.kind.__name__}, not {value!r}.")
+
+
 def _checked(field: OptionField, value: Any) -> Any:
     if value is None or (field.optional and value == "none"):
         if field.optional:
@@ -138,12 +151,7 @@ def _checked(field: OptionField, value: Any) -> Any:
     elif field.kind is tuple:
         value = tuple(value)
     else:
-        try:
-            value = field.kind(value)
-        except (TypeError, ValueError):
-            raise UsageError(
-                f"The option {field.name} is of type {field.kind.__name__}, not {value!r}."
-            ) from None
+        value = _converted(field, value)
     if field.choices and value not in field.choices:
         raise UsageError(
             f"The option {field.name} is one of {', '.join(field.choices)}, not {value!r}."

@@ -1,1 +1,1 @@
-"""Painting without Qt: document, history, journal and tools."""
+"""Qt-free painting: document, strokes, history, journal, tools."""

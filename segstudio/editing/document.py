@@ -1,247 +1,346 @@
-"""The label map being corrected, and the only code that changes it.
-
-A tool yields patches, the document applies them and tells its listeners; a stroke is everything
-from press to release and is undone as one.
-"""
+"""The corrected label map: the only code that changes one."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
 
-from segstudio.core.errors import UsageError
+from segstudio.core.errors import LabelValueError, SizeMismatchError, UsageError
 from segstudio.core.patch import MaskPatch
-from segstudio.core.types import BBox, LabelMap
+from segstudio.core.types import LabelMap
 from segstudio.editing.history import EditHistory
+from segstudio.editing.journal import Journal
+from segstudio.editing.stroke import Piece, Stroke, StrokeRecorder, encode_patch
 
-__all__ = ["MaskDocument", "Stroke", "label_map_fingerprint"]
+__all__ = ["MaskDocument", "fingerprint"]
 
+_STATES = itertools.count(1)
+"""Numbers of document states, never used twice in a session."""
 
-def label_map_fingerprint(label_map: LabelMap) -> str:
-    """Return a hash of shape, type and content, to tell what a journal was painted on."""
-    digest = hashlib.sha256(f"{label_map.shape}{label_map.dtype.str}".encode())
-    digest.update(np.ascontiguousarray(label_map).tobytes())
-    return digest.hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stroke:
-    """A finished change: one patch and what it is called in the history."""
-
-    name: str
-    patch: MaskPatch
+_ROWS_AT_ONCE = 256
 
 
-class _StrokeBuffer:
-    """What the box of an unfinished stroke held before it, grown as the stroke grows.
-
-    The box grows by at least half of its size, so that a long stroke copies each pixel a few
-    times, not once per move.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.touched: BBox | None = None
-        self._box: BBox | None = None
-        self._before: LabelMap | None = None
-
-    def include(self, box: BBox, label_map: LabelMap) -> None:
-        """Remember ``box`` of the label map, which still holds what was before the patch."""
-        self.touched = box if self.touched is None else self.touched.union(box)
-        known, before = self._box, self._before
-        if known is None or before is None:
-            self._box, self._before = box, label_map[box.slices].copy()
-            return
-        if known.union(box) == known:
-            return
-        height, width = label_map.shape
-        grow_rows, grow_cols = known.height // 2, known.width // 2
-        wider = BBox(
-            box.top - grow_rows if box.top < known.top else known.top,
-            box.left - grow_cols if box.left < known.left else known.left,
-            box.bottom + grow_rows if box.bottom > known.bottom else known.bottom,
-            box.right + grow_cols if box.right > known.right else known.right,
-        ).clipped(height, width)
-        # Outside the known box nothing was changed yet, so the label map still tells what was.
-        grown = label_map[wider.slices].copy()
-        top, left = known.top - wider.top, known.left - wider.left
-        grown[top : top + known.height, left : left + known.width] = before
-        self._box, self._before = wider, grown
-
-    def finished(self, label_map: LabelMap) -> Stroke | None:
-        """Return the stroke cut down to the pixels that differ, None when none does."""
-        touched, known, before = self.touched, self._box, self._before
-        if touched is None or known is None or before is None:
-            return None
-        rows = slice(touched.top - known.top, touched.bottom - known.top)
-        cols = slice(touched.left - known.left, touched.right - known.left)
-        old, new = before[rows, cols], label_map[touched.slices]
-        changed = old != new
-        changed_rows = np.flatnonzero(changed.any(axis=1))
-        if changed_rows.size == 0:
-            return None
-        changed_cols = np.flatnonzero(changed.any(axis=0))
-        top, bottom = int(changed_rows[0]), int(changed_rows[-1]) + 1
-        left, right = int(changed_cols[0]), int(changed_cols[-1]) + 1
-        box = BBox(touched.top + top, touched.left + left, touched.top + bottom, touched.left + right)
-        inner = np.s_[top:bottom, left:right]
-        return Stroke(self.name, MaskPatch(box, old[inner].copy(), new[inner].copy()))
+def fingerprint(label_map: LabelMap) -> str:
+    """Return a hash of a label map's type, size and content (about 1 GB/s)."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{label_map.dtype.name} {label_map.shape}".encode())
+    little = label_map.dtype.newbyteorder("<")
+    for top in range(0, label_map.shape[0], _ROWS_AT_ONCE):
+        digest.update(np.ascontiguousarray(label_map[top : top + _ROWS_AT_ONCE], little).data)
+    return digest.hexdigest()
 
 
 class MaskDocument:
-    """A label map under correction.
+    """A label map under correction, with strokes, undo and redo.
+
+    Not for several threads: everything happens where the strokes come from.
 
     Parameters
     ----------
     label_map : ndarray of shape (H, W), uint8 or uint16
-        Copied.
-    classes : int
-        Number of classes.
+        What the correction starts from; copied.
     ignore_index : int
-        Value of unlabelled pixels.
+        The label space's, 255 or 65535.
+    classes : int
+        C, the number of classes.
     history : EditHistory, optional
-        Where strokes are remembered; None makes one of its own.
+        Where strokes are kept for undo, usually ``pool.history(sample_id)``; one of its own when
+        left out.  A history that was left with other content is cleared.
+    journal : Journal, optional
+        Where every finished stroke, undo and redo is appended; can also be set later.
+    adopt : bool
+        Whether to take ``label_map`` itself instead of a copy (a memory-mapped one, or one that
+        nobody else holds); it must be C-contiguous and writable.
+
+    Attributes
+    ----------
+    changed : Signal(MaskPatch)
+        A box was written, by a tool, an undo, a redo or a stroke taken back.
+    state_changed : Signal
+        What can be undone or redone, or whether there is something to save, may be another.
+    journal : Journal or None
+        See the parameter.
+
+    Raises
+    ------
+    LabelValueError
+        When the label map holds what is neither a class nor the ignore index.
     """
 
     changed = Signal(MaskPatch)
-    """A patch was applied: by a tool, by undo or by redo."""
-    stroke_finished = Signal(Stroke)
-    """A stroke was committed, undone or redone, as the patch that did it."""
+    state_changed = Signal()
 
     def __init__(
         self,
         label_map: LabelMap,
         *,
-        classes: int,
         ignore_index: int,
+        classes: int,
         history: EditHistory | None = None,
+        journal: Journal | None = None,
+        adopt: bool = False,
     ) -> None:
-        self._label_map = np.array(label_map, copy=True, order="C")
-        self.classes = classes
-        self.ignore_index = ignore_index
-        self.history = EditHistory() if history is None else history
-        self.revision = 0
-        self._saved_revision = 0
-        self._stroke: _StrokeBuffer | None = None
+        if label_map.ndim != 2 or label_map.dtype not in (np.uint8, np.uint16):
+            raise LabelValueError(
+                f"A map of shape {label_map.shape} and type {label_map.dtype} cannot be "
+                "corrected; it must hold one 8-bit or 16-bit class index per pixel."
+            )
+        if not 0 < classes <= ignore_index <= np.iinfo(label_map.dtype).max:
+            raise UsageError(
+                f"A label map of type {label_map.dtype} cannot hold {classes} classes and the "
+                f"ignore index {ignore_index}."
+            )
+        if adopt and not (label_map.flags.c_contiguous and label_map.flags.writeable):
+            raise UsageError("A label map can only be adopted when it is contiguous and writable.")
+        self._map = label_map if adopt else np.array(label_map, order="C")
+        self._view = self._map.view()
+        self._view.flags.writeable = False
+        self._ignore_index, self._classes = ignore_index, classes
+        self._check_values(self._map)
+        self._revision = 0
+        self._open: tuple[str, StrokeRecorder] | None = None
+        self._history = EditHistory() if history is None else history
+        state = None
+        if self._history.can_undo or self._history.can_redo:
+            state = self._history.resume(self.fingerprint())
+        self._state = next(_STATES) if state is None else state
+        self._saved = self._state
+        self.journal = journal
 
     @property
     def label_map(self) -> LabelMap:
-        """The label map, a read-only view of the living array."""
-        view = self._label_map.view()
-        view.flags.writeable = False
-        return view
+        """(H, W) uint8 or uint16: a read-only view of the same memory for the document's life."""
+        return self._view
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W)."""
-        height, width = self._label_map.shape
+        """Height and width."""
+        height, width = self._map.shape
         return height, width
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+        return self._map.dtype
+
+    @property
+    def ignore_index(self) -> int:
+        """The value of pixels without a class."""
+        return self._ignore_index
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes."""
+        return self._classes
+
+    @property
+    def history(self) -> EditHistory:
+        """The strokes that can be undone and redone."""
+        return self._history
+
+    @property
+    def revision(self) -> int:
+        """How many patches were written so far; another number, other pixels."""
+        return self._revision
+
+    @property
     def is_dirty(self) -> bool:
-        """Whether there is something to save."""
-        return self.revision != self._saved_revision
+        """Whether the content is another than at `mark_saved`; undoing back to it counts."""
+        return self._state != self._saved or (self._open is not None and not self._open[1].is_empty)
 
     @property
     def in_stroke(self) -> bool:
-        """Whether a stroke has begun and not ended."""
-        return self._stroke is not None
+        """Whether a stroke was begun and neither finished nor taken back."""
+        return self._open is not None
 
     def fingerprint(self) -> str:
-        """Return `label_map_fingerprint` of the present content."""
-        return label_map_fingerprint(self._label_map)
+        """Return a hash of the present content; see `fingerprint`."""
+        return fingerprint(self._map)
 
     def mark_saved(self) -> None:
-        """Remember that the present content is on disk."""
-        self._saved_revision = self.revision
+        """Take the present content as the saved one."""
+        self._saved = self._state
+        self.state_changed.emit()
 
     def apply(self, patch: MaskPatch) -> None:
-        """Apply a patch as part of the stroke that was begun.
+        """Write a patch; outside a stroke it is a stroke by itself.
+
+        Raises
+        ------
+        SizeMismatchError, LabelValueError, UsageError
+            When the patch does not fit the image, holds an unknown class or was made for other
+            content; nothing is written.
+        """
+        if self._open is None:
+            self.begin_stroke("Edit")
+            try:
+                self.apply(patch)
+            except BaseException:
+                self.abort_stroke()
+                raise
+            self.commit_stroke()
+            return
+        self._check_patch(patch)
+        self._open[1].keep(patch.box)
+        self._write(patch)
+
+    def begin_stroke(self, name: str) -> None:
+        """Begin a stroke.
+
+        Parameters
+        ----------
+        name : str
+            What a person reads in the history list.
 
         Raises
         ------
         UsageError
-            When no stroke was begun, or the patch does not fit the image.
+            When another one is not finished.
         """
-        if self._stroke is None:
-            raise UsageError("A patch belongs to a stroke; begin one first.")
-        self._check(patch)
-        self._stroke.include(patch.box, self._label_map)
-        self._write(patch)
-
-    def begin_stroke(self, name: str) -> None:
-        """Begin a stroke; one that was not ended is committed first."""
-        if self._stroke is not None:
-            self.commit_stroke()
-        self._stroke = _StrokeBuffer(name)
+        self._refuse_in_stroke()
+        self._open = name, StrokeRecorder(self._map)
 
     def commit_stroke(self) -> Stroke | None:
-        """End the stroke, remember it, and return it; None when it changed nothing."""
-        buffer, self._stroke = self._stroke, None
-        stroke = None if buffer is None else buffer.finished(self._label_map)
-        if stroke is not None:
-            self.revision += 1
-            self.history.push(stroke.name, stroke.patch)
-            self.stroke_finished.emit(stroke)
+        """Finish the stroke: enter it into the history and append it to the journal.
+
+        Returns
+        -------
+        Stroke or None
+            None when no pixel is another than before the stroke.
+
+        Raises
+        ------
+        WriteError
+            When the journal cannot be written.  The stroke stands and can be undone, and the
+            journal appends it together with the next one.
+        """
+        name, recorder = self._take_open()
+        pieces = recorder.pieces()
+        if not pieces:
+            return None
+        stroke = Stroke(name, self.dtype, pieces)
+        before, self._state = self._state, next(_STATES)
+        self._history.push(stroke, before, self._state)
+        try:
+            self.state_changed.emit()
+        finally:
+            self._record(stroke)
         return stroke
 
     def abort_stroke(self) -> None:
-        """Take back everything the unfinished stroke did."""
-        buffer, self._stroke = self._stroke, None
-        stroke = None if buffer is None else buffer.finished(self._label_map)
-        if stroke is not None:
-            self._write(stroke.patch.inverse())
-
-    def undo(self) -> str | None:
-        """Take the last stroke back and return its name, None when there is none."""
-        return self._travel(self.history.take_undo())
-
-    def redo(self) -> str | None:
-        """Do the last undone stroke again and return its name, None when there is none."""
-        return self._travel(self.history.take_redo())
-
-    def replay(self, patches: list[MaskPatch], *, name: str) -> int:
-        """Apply recovered patches, each as a stroke of its own, and return how many fitted.
-
-        Strokes that are replayed are in the history but are not announced as finished: their
-        records are in the journal already.
-        """
-        done = 0
+        """Take back all that the unfinished stroke did; without one nothing happens."""
+        if self._open is None:
+            return
+        patches = list(self._take_open()[1].restoring())
         for patch in patches:
-            try:
-                self._check(patch)
-            except UsageError:
-                break
-            current = self._label_map[patch.box.slices].copy()
-            self._write(MaskPatch(patch.box, current, patch.after))
-            self.history.push(name, MaskPatch(patch.box, current, patch.after))
-            self.revision += 1
-            done += 1
-        return done
+            self._map[patch.box.slices] = patch.after
+            self._revision += 1
+        # Told only now, so that a listener's failure leaves no half of a stroke.
+        for patch in patches:
+            self.changed.emit(patch)
 
-    def _travel(self, step: tuple[str, MaskPatch] | None) -> str | None:
-        if self._stroke is not None:
-            self.commit_stroke()
+    def undo(self) -> Stroke | None:
+        """Take the last stroke back; return it, None when there is none.
+
+        Raises
+        ------
+        UsageError
+            When a stroke is not finished.
+        WriteError
+            When the journal cannot be written; the stroke is taken back nevertheless.
+        """
+        self._refuse_in_stroke()
+        return self._toggle(self._history.step_back(), "Undo: ")
+
+    def redo(self) -> Stroke | None:
+        """Do the last stroke that was undone again; return it, None when there is none.
+
+        Raises
+        ------
+        UsageError, WriteError
+            As `undo`.
+        """
+        self._refuse_in_stroke()
+        return self._toggle(self._history.step_forward(), "")
+
+    def close(self) -> None:
+        """Let the history remember the content, so that undo goes on when the image is reopened.
+
+        An unfinished stroke is taken back.  The journal stays open; it is its owner's.
+        """
+        self.abort_stroke()
+        self._history.leave(self.fingerprint(), self._state)
+
+    def _toggle(self, step: tuple[Stroke, int] | None, prefix: str) -> Stroke | None:
         if step is None:
             return None
-        name, patch = step
-        self._write(patch)
-        self.revision += 1
-        self.stroke_finished.emit(Stroke(name, patch))
-        return name
+        stroke, self._state = step
+        pieces: list[Piece] = []
+        for patch in stroke.toggled(self._map):
+            self._write(patch)
+            if self.journal is not None:
+                piece = encode_patch(patch)
+                pieces.extend([] if piece is None else [piece])
+        try:
+            self.state_changed.emit()
+        finally:
+            self._record(Stroke(f"{prefix}{stroke.name}", self.dtype, tuple(pieces)))
+        return stroke
+
+    def _record(self, stroke: Stroke) -> None:
+        if self.journal is not None:
+            self.journal.append(stroke)
 
     def _write(self, patch: MaskPatch) -> None:
-        self._label_map[patch.box.slices] = patch.after
+        self._map[patch.box.slices] = patch.after
+        self._revision += 1
         self.changed.emit(patch)
 
-    def _check(self, patch: MaskPatch) -> None:
-        height, width = self._label_map.shape
-        if patch.box.clipped(height, width) != patch.box or patch.box.is_empty:
-            raise UsageError(f"The patch {patch.box} does not lie in {height} x {width} pixels.")
-        if patch.after.dtype != self._label_map.dtype:
-            raise UsageError(
-                f"The patch is of {patch.after.dtype}, the label map of {self._label_map.dtype}."
+    def _take_open(self) -> tuple[str, StrokeRecorder]:
+        if self._open is None:
+            raise UsageError("No stroke was begun.")
+        taken, self._open = self._open, None
+        return taken
+
+    def _refuse_in_stroke(self) -> None:
+        if self._open is not None:
+            raise UsageError(f"The stroke {self._open[0]!r} is not finished yet.")
+
+    def _check_patch(self, patch: MaskPatch) -> None:
+        box = patch.box
+        if box.is_empty or box.clipped(*self.shape) != box:
+            raise SizeMismatchError(
+                f"A change of rows {box.top}..{box.bottom}, columns {box.left}..{box.right} does "
+                f"not lie in the image of {self.shape[0]} x {self.shape[1]} pixels."
             )
+        if patch.before.dtype != self.dtype or patch.after.dtype != self.dtype:
+            raise LabelValueError(
+                f"A change of type {patch.after.dtype} does not fit a label map of {self.dtype}."
+            )
+        if not np.array_equal(self._map[box.slices], patch.before):
+            raise UsageError("A change was made for other content than the label map holds.")
+        self._check_values(patch.after)
+
+    def _check_values(self, values: LabelMap) -> None:
+        for part in _bands(values):
+            if self._ignore_index == np.iinfo(part.dtype).max:
+                # Adding 1 turns the ignore index into 0: one comparison for both.
+                known = int((part + part.dtype.type(1)).max()) <= self._classes
+            else:
+                known = bool(((part < self._classes) | (part == self._ignore_index)).all())
+            if not known:
+                wrong = part[(part >= self._classes) & (part != self._ignore_index)]
+                raise LabelValueError(
+                    f"The label map would hold the class index {int(wrong[0])}, but the label "
+                    f"space has {self._classes} classes; choose another class or label space."
+                )
+
+
+def _bands(label_map: LabelMap) -> Iterator[LabelMap]:
+    for top in range(0, label_map.shape[0], _ROWS_AT_ONCE):
+        yield label_map[top : top + _ROWS_AT_ONCE]

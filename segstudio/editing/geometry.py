@@ -1,115 +1,173 @@
-"""Which pixels a brush covers, exactly: those whose centre lies inside its shape.
+"""Which pixels a brush covers on its way from one point to the next.
 
-Pixel (r, c) covers r..r+1, c..c+1; its centre is (r + 0.5, c + 0.5).
+A pixel is covered when its centre (r + 0.5, c + 0.5) lies within the brush at some moment of the
+way.  A round or square brush moved along a segment sweeps a convex shape, so every row of pixels is
+covered in one run: two column numbers per row say everything, whatever the brush's size.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.types import BBox, Mask
 
-__all__ = ["SHAPES", "swept_shape"]
+__all__ = ["BrushShape", "Point", "anchor", "mask_bounds", "swept_brush"]
 
-SHAPES = ("round", "square")
+BrushShape = Literal["round", "square"]
+
+Point = tuple[float, float]
+"""(row, col) in image pixels."""
+
+_SLACK = 1e-6
+"""Pixels by which rounding may miss; a centre on the rim is covered wherever the brush stands."""
+
+_FARTHEST = 1e8
+"""Beyond, coordinates are no position any more and doubles no longer hold `_SLACK`."""
+
+_LOOP_FROM = 256
+"""Columns from which filling row by row beats comparing whole boxes."""
+
+_Column = NDArray[np.float64]
 
 
-def swept_shape(
-    start: tuple[float, float],
-    end: tuple[float, float],
-    diameter: float,
-    *,
-    shape: str,
-    height: int,
-    width: int,
-) -> tuple[BBox, Mask]:
-    """Return the pixels that a brush covers on its way from ``start`` to ``end``.
+def anchor(row: float, col: float, size: int, shape: BrushShape) -> Point | None:
+    """Return where the brush's centre stands for a pointer, None when it is nowhere.
+
+    A round brush is centred on the pointer.  A square one keeps to the pixel grid, so that it
+    always covers ``size`` x ``size`` pixels, and so does a round one of size 1: it is the pixel
+    under the pointer.
+    """
+    if not (abs(row) <= _FARTHEST and abs(col) <= _FARTHEST):
+        return None
+    if shape == "round" and size > 1:
+        return row, col
+    if size % 2:
+        return math.floor(row) + 0.5, math.floor(col) + 0.5
+    return float(math.floor(row + 0.5)), float(math.floor(col + 0.5))
+
+
+def swept_brush(
+    start: Point, end: Point, size: int, *, shape: BrushShape, height: int, width: int
+) -> tuple[BBox, Mask] | None:
+    """Return the pixels that a brush covers while it moves along a segment.
 
     Parameters
     ----------
     start, end : (float, float)
-        Row and column of the brush's centre, image pixels; equal for a single dab.
-    diameter : float
-        Pixels. A brush of diameter 1 or less covers the pixels its centre passes through.
-    shape : str
-        "round" (pixel centres within the radius of the segment) or "square" (centres inside an
-        upright square swept along it).
+        Row and column of the brush's centre, from `anchor`; equal for a single dab.
+    size : int
+        Diameter or edge in pixels, at least 1.
+    shape : {"round", "square"}
+        The brush.
     height, width : int
-        Size of the image, to which the result is cut.
+        Size of the image; pixels outside are left away.
 
     Returns
     -------
-    BBox
-        Where; empty when nothing of the brush is on the image.
-    ndarray of shape (box.height, box.width), bool
+    (BBox, ndarray of bool) or None
+        A box inside the image and the covered pixels in it; None when no pixel of the image is
+        covered.
     """
-    if diameter <= 1:
-        return _thin_line(start, end, height, width)
-    radius = diameter / 2
-    (r0, c0), (r1, c1) = start, end
-    box = BBox(
-        math.floor(min(r0, r1) - radius),
-        math.floor(min(c0, c1) - radius),
-        math.ceil(max(r0, r1) + radius) + 1,
-        math.ceil(max(c0, c1) + radius) + 1,
-    ).clipped(height, width)
-    if box.is_empty:
-        return box, np.zeros((0, 0), bool)
-    rows = np.arange(box.top, box.bottom)[:, None] + 0.5
-    cols = np.arange(box.left, box.right)[None, :] + 0.5
-    if shape == "square":
-        return box, _swept_square(rows, cols, start, end, radius)
-    dr, dc = r1 - r0, c1 - c0
-    length = dr * dr + dc * dc
-    if length == 0:
-        return box, (rows - r0) ** 2 + (cols - c0) ** 2 <= radius * radius
-    along = np.clip(((rows - r0) * dr + (cols - c0) * dc) / length, 0, 1)
-    distance = (rows - r0 - along * dr) ** 2 + (cols - c0 - along * dc) ** 2
-    return box, distance <= radius * radius
+    radius = size / 2 + _SLACK
+    top = max(0, math.ceil(min(start[0], end[0]) - radius - 0.5))
+    bottom = min(height, math.floor(max(start[0], end[0]) + radius - 0.5) + 1)
+    if top >= bottom:
+        return None
+    rows = np.arange(top + 0.5, bottom, dtype=np.float64)
+    ends = _round_ends if shape == "round" else _square_ends
+    low, high = ends(rows, start, end, radius)
+    # Rows without a pixel have low = inf, high = -inf: clipped, they stay empty.
+    first = np.ceil(np.clip(low - 0.5, 0, width)).astype(np.int32)
+    last = np.floor(np.clip(high + 0.5, 0, width)).astype(np.int32)
+    left, right = int(first.min()), int(last.max())
+    if left >= right:
+        return None
+    return BBox(top, left, bottom, right), _filled(first - left, last - left, right - left)
 
 
-def _swept_square(
-    rows: np.ndarray,
-    cols: np.ndarray,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    radius: float,
-) -> Mask:
-    """Return the centres inside an upright square of half side ``radius`` at some t in 0..1.
+def mask_bounds(mask: NDArray[Any]) -> BBox | None:
+    """Return the smallest box that holds every nonzero element of a 2-D array, None without any."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    return BBox(top, int(columns[0]), bottom, int(columns[-1]) + 1)
 
-    Each axis gives an interval of t in which the centre is near enough; they have to meet.
-    """
-    low = np.zeros(np.broadcast_shapes(rows.shape, cols.shape))
-    high = np.ones_like(low)
-    inside = np.ones(low.shape, bool)
-    for centres, begin, finish in ((rows, start[0], end[0]), (cols, start[1], end[1])):
-        step = finish - begin
-        if step == 0:
-            inside &= np.abs(centres - begin) <= radius
-            continue
-        first = (centres - radius - begin) / step
-        second = (centres + radius - begin) / step
-        np.maximum(low, np.minimum(first, second), out=low)
-        np.minimum(high, np.maximum(first, second), out=high)
-    mask: Mask = inside & (low <= high)
+
+def _filled(first: NDArray[np.int32], last: NDArray[np.int32], width: int) -> Mask:
+    if width < _LOOP_FROM:
+        columns = np.arange(width, dtype=np.int32)
+        return (columns >= first[:, None]) & (columns < last[:, None])
+    mask = np.zeros((len(first), width), np.bool_)
+    for row, begin, stop in zip(mask, first.tolist(), last.tolist(), strict=True):
+        row[begin:stop] = True
     return mask
 
 
-def _thin_line(
-    start: tuple[float, float], end: tuple[float, float], height: int, width: int
-) -> tuple[BBox, Mask]:
-    """Return the pixels of an unbroken line one pixel wide."""
-    r0, c0, r1, c1 = (math.floor(value) for value in (*start, *end))
-    steps = max(abs(r1 - r0), abs(c1 - c0), 1)
-    rows = np.rint(np.linspace(r0, r1, steps + 1)).astype(np.int64)
-    cols = np.rint(np.linspace(c0, c1, steps + 1)).astype(np.int64)
-    on_image = (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
-    rows, cols = rows[on_image], cols[on_image]
-    if rows.size == 0:
-        return BBox(0, 0, 0, 0), np.zeros((0, 0), bool)
-    box = BBox(int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1)
-    mask = np.zeros((box.height, box.width), bool)
-    mask[rows - box.top, cols - box.left] = True
-    return box, mask
+def _disk_ends(rows: _Column, centre: Point, radius: float) -> tuple[_Column, _Column]:
+    offset = rows - centre[0]
+    squared = radius * radius - offset * offset
+    half = np.where(squared >= 0, np.sqrt(np.maximum(squared, 0)), -np.inf)
+    return centre[1] - half, centre[1] + half
+
+
+def _round_ends(rows: _Column, start: Point, end: Point, radius: float) -> tuple[_Column, _Column]:
+    """Return left and right end of each row's run under a moving disk: a capsule.
+
+    The capsule is the union of both disks and the rectangle between them; being convex, its run in
+    a row reaches from the least left end of the three to the greatest right one.
+    """
+    low, high = _disk_ends(rows, start, radius)
+    length = math.hypot(end[0] - start[0], end[1] - start[1])
+    if length == 0:
+        return low, high
+    other_low, other_high = _disk_ends(rows, end, radius)
+    down, right = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+    offset = rows - start[0]
+    # 0 <= along the segment <= length, and -radius <= across it <= radius; x counts from the start.
+    along_low, along_high = _interval(-offset * down, right, 0.0, length)
+    across_low, across_high = _interval(offset * right, down, -radius, radius)
+    inner_low = np.maximum(along_low, across_low)
+    inner_high = np.minimum(along_high, across_high)
+    inside = inner_low <= inner_high
+    inner_low = np.where(inside, inner_low + start[1], np.inf)
+    inner_high = np.where(inside, inner_high + start[1], -np.inf)
+    low = np.minimum(np.minimum(low, other_low), inner_low)
+    high = np.maximum(np.maximum(high, other_high), inner_high)
+    return low, high
+
+
+def _interval(shift: _Column, slope: float, least: float, most: float) -> tuple[_Column, _Column]:
+    """Return per row the x with ``least <= slope * x - shift <= most``."""
+    if abs(slope) < 1e-12:
+        holds = (-shift >= least) & (-shift <= most)
+        return np.where(holds, -np.inf, np.inf), np.where(holds, np.inf, -np.inf)
+    one, two = (shift + least) / slope, (shift + most) / slope
+    return (one, two) if slope > 0 else (two, one)
+
+
+def _square_ends(rows: _Column, start: Point, end: Point, radius: float) -> tuple[_Column, _Column]:
+    """Return left and right end of each row's run under a moving axis-parallel square.
+
+    A row is under the square during one stretch of the way; the columns follow from where the
+    square stands at that stretch's ends.
+    """
+    down, right = end[0] - start[0], end[1] - start[1]
+    offset = rows - start[0]
+    if abs(down) < 1e-12:
+        covered = np.abs(offset) <= radius
+        first, last = np.zeros_like(rows), np.ones_like(rows)
+    else:
+        one, two = (offset - radius) / down, (offset + radius) / down
+        first = np.maximum(np.minimum(one, two), 0.0)
+        last = np.minimum(np.maximum(one, two), 1.0)
+        covered = first <= last
+    at_first, at_last = start[1] + right * first, start[1] + right * last
+    low = np.where(covered, np.minimum(at_first, at_last) - radius, np.inf)
+    high = np.where(covered, np.maximum(at_first, at_last) + radius, -np.inf)
+    return low, high

@@ -1,75 +1,79 @@
-"""Undo and redo by stroke, per image, compressed, bounded in bytes over all images."""
+"""Undo and redo by stroke, one history per image, bounded in bytes over all of them."""
 
 from __future__ import annotations
 
 import itertools
-import zlib
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from psygnal import Signal
 
-from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
+from segstudio.editing.stroke import Stroke
 
-__all__ = ["EditHistory", "HistoryPool"]
+__all__ = ["DEFAULT_MAX_BYTES", "EditHistory", "HistoryEntry", "HistoryPool"]
 
-_DEFAULT_BYTES = 256 << 20
-_ENTRY_OVERHEAD = 400
+DEFAULT_MAX_BYTES = 256 << 20
+"""Bytes of compressed strokes that all images together may hold."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A stroke, kept as what the box held before and after."""
+class HistoryEntry:
+    """One line of the history list.
 
-    order: int
+    Attributes
+    ----------
+    name : str
+        What a person reads.
+    box : BBox
+        Where the stroke changed something.
+    undone : bool
+        Whether it is taken back at the moment and can be redone.
+    """
+
     name: str
     box: BBox
-    dtype: str
-    before: bytes
-    after: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.before) + len(self.after) + _ENTRY_OVERHEAD
-
-    def patch(self) -> MaskPatch:
-        shape = (self.box.height, self.box.width)
-        return MaskPatch(
-            self.box, _unpacked(self.before, shape, self.dtype), _unpacked(self.after, shape, self.dtype)
-        )
+    undone: bool
 
 
-def _packed(values: NDArray[Any]) -> bytes:
-    # Level 1: label maps are runs of few values, and a stroke must not wait for the rest.
-    return zlib.compress(np.ascontiguousarray(values).tobytes(), 1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """A stroke between two states of a document; states are numbers that are never used twice."""
 
-
-def _unpacked(data: bytes, shape: tuple[int, int], dtype: str) -> NDArray[Any]:
-    return np.frombuffer(zlib.decompress(data), dtype).reshape(shape)
+    stroke: Stroke
+    order: int
+    before: int
+    after: int
 
 
 class HistoryPool:
-    """The histories of all images of a session under one limit of bytes.
+    """The histories of all images of a session, which share one budget.
 
     Parameters
     ----------
     max_bytes : int
-        When it is exceeded the oldest strokes of any image are forgotten, undone ones included.
+        Budget; beyond it the oldest strokes are forgotten, whichever image they are of.
     """
 
-    def __init__(self, max_bytes: int = _DEFAULT_BYTES) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.max_bytes = max_bytes
-        self.used_bytes = 0
-        self._order = itertools.count()
         self._histories: dict[str, EditHistory] = {}
+        self._orders = itertools.count()
+        self._nbytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all strokes take."""
+        return self._nbytes
 
     def history(self, sample_id: str) -> EditHistory:
-        """Return the history of an image, the same object each time."""
+        """Return the history of an image; a new one the first time."""
         if sample_id not in self._histories:
-            self._histories[sample_id] = EditHistory(pool=self)
+            self._histories[sample_id] = EditHistory(pool=self, sample_id=sample_id)
         return self._histories[sample_id]
+
+    def sample_ids(self) -> list[str]:
+        """Return the images that have a stroke in their history."""
+        return [key for key, history in self._histories.items() if history.entries()]
 
     def forget(self, sample_id: str) -> None:
         """Drop the history of an image."""
@@ -78,105 +82,156 @@ class HistoryPool:
             history.clear()
 
     def _next_order(self) -> int:
-        return next(self._order)
+        return next(self._orders)
 
-    def _trim(self) -> None:
-        while self.used_bytes > self.max_bytes:
-            oldest = min(
-                (history for history in self._histories.values() if history.oldest is not None),
-                key=lambda history: history.oldest or 0,
-                default=None,
-            )
-            if oldest is None:
-                return
-            oldest._drop_oldest()
+    def _charge(self, nbytes: int) -> None:
+        self._nbytes += nbytes
+
+    def _keep_within_budget(self) -> None:
+        while self._nbytes > self.max_bytes:
+            ages = ((history._oldest(), history) for history in self._histories.values())
+            # Orders are unique, so histories are never compared.
+            _, history = min((order, found) for order, found in ages if order is not None)
+            history._drop_oldest()
 
 
 class EditHistory:
-    """The strokes of one image.
+    """What was done to one image, and what was taken back.
 
     Parameters
     ----------
     pool : HistoryPool, optional
-        Shares its limit; None makes a pool for this history alone.
+        Whose budget counts; `HistoryPool.history` passes itself.  Without it the history has a
+        budget of its own.
+    sample_id : str
+        The image.
+    max_bytes : int
+        Budget where there is no pool.
+
+    Attributes
+    ----------
+    changed : Signal
+        The list of entries is another.
     """
 
-    def __init__(self, pool: HistoryPool | None = None) -> None:
+    changed = Signal()
+
+    def __init__(
+        self,
+        *,
+        pool: HistoryPool | None = None,
+        sample_id: str = "",
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
         if pool is None:
-            pool = HistoryPool()
-            pool._histories[""] = self
+            pool = HistoryPool(max_bytes)
+            pool._histories[sample_id] = self
         self._pool = pool
-        self._done: list[_Entry] = []
-        self._undone: list[_Entry] = []
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
+        self._left: tuple[str, int] | None = None
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a stroke to take back."""
+        """Whether a stroke can be taken back."""
         return bool(self._done)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a stroke to do again."""
+        """Whether a stroke that was taken back can be done again."""
         return bool(self._undone)
 
     @property
-    def names(self) -> list[str]:
-        """Names of the strokes that are done, oldest first."""
-        return [entry.name for entry in self._done]
+    def nbytes(self) -> int:
+        """Bytes that the strokes take."""
+        return sum(step.stroke.nbytes for step in (*self._done, *self._undone))
 
-    @property
-    def undone_names(self) -> list[str]:
-        """Names of the strokes that can be done again, next first."""
-        return [entry.name for entry in reversed(self._undone)]
+    def entries(self) -> list[HistoryEntry]:
+        """Return all strokes in the order they were painted, the undone ones last."""
+        done = [HistoryEntry(step.stroke.name, step.stroke.box, False) for step in self._done]
+        undone = [
+            HistoryEntry(step.stroke.name, step.stroke.box, True) for step in reversed(self._undone)
+        ]
+        return done + undone
 
-    @property
-    def oldest(self) -> int | None:
-        """Order number of the oldest stroke, None when there is none."""
-        entries = self._done or self._undone[-1:]
-        return entries[0].order if entries else None
+    def push(self, stroke: Stroke, before: int, after: int) -> None:
+        """Enter a new stroke; what was undone can no longer be redone.
 
-    def push(self, name: str, patch: MaskPatch) -> None:
-        """Remember a stroke; what was undone before it is forgotten."""
-        for entry in self._undone:
-            self._pool.used_bytes -= entry.size
-        self._undone.clear()
-        entry = _Entry(
-            self._pool._next_order(),
-            name,
-            patch.box,
-            patch.after.dtype.str,
-            _packed(patch.before),
-            _packed(patch.after),
-        )
-        self._done.append(entry)
-        self._pool.used_bytes += entry.size
-        self._pool._trim()
+        Parameters
+        ----------
+        stroke : Stroke
+            The stroke.
+        before, after : int
+            The document's states around it.
+        """
+        self._release(self._undone)
+        self._undone = []
+        self._done.append(_Step(stroke, self._pool._next_order(), before, after))
+        self._pool._charge(stroke.nbytes)
+        self._pool._keep_within_budget()
+        self.changed.emit()
 
-    def take_undo(self) -> tuple[str, MaskPatch] | None:
-        """Move the last stroke to the undone ones; return its name and the patch that undoes it."""
+    def step_back(self) -> tuple[Stroke, int] | None:
+        """Move the last stroke to the undone ones; return it and the state before it."""
         if not self._done:
             return None
-        entry = self._done.pop()
-        self._undone.append(entry)
-        return entry.name, entry.patch().inverse()
+        step = self._done.pop()
+        self._undone.append(step)
+        self.changed.emit()
+        return step.stroke, step.before
 
-    def take_redo(self) -> tuple[str, MaskPatch] | None:
-        """Move the last undone stroke back; return its name and the patch that does it again."""
+    def step_forward(self) -> tuple[Stroke, int] | None:
+        """Move the last undone stroke back; return it and the state after it."""
         if not self._undone:
             return None
-        entry = self._undone.pop()
-        self._done.append(entry)
-        return entry.name, entry.patch()
+        step = self._undone.pop()
+        self._done.append(step)
+        self.changed.emit()
+        return step.stroke, step.after
 
     def clear(self) -> None:
         """Forget everything."""
-        for entry in (*self._done, *self._undone):
-            self._pool.used_bytes -= entry.size
-        self._done.clear()
-        self._undone.clear()
+        had_entries = bool(self._done or self._undone)
+        self._release(self._done + self._undone)
+        self._done, self._undone = [], []
+        if had_entries:
+            self.changed.emit()
+
+    def leave(self, fingerprint: str, state: int) -> None:
+        """Remember what the image's label map holds while no document is open.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the label map.
+        state : int
+            The document's state.
+        """
+        self._left = fingerprint, state
+
+    def resume(self, fingerprint: str) -> int | None:
+        """Return the state that a reopened document is in, None when it is a new one.
+
+        Strokes fit only the content that they were painted on: when the label map is not the one
+        that `leave` was told of, the history is cleared.
+        """
+        left, self._left = self._left, None
+        if left is not None and left[0] == fingerprint:
+            return left[1]
+        self.clear()
+        return None
+
+    def _release(self, steps: list[_Step]) -> None:
+        self._pool._charge(-sum(step.stroke.nbytes for step in steps))
+
+    def _oldest(self) -> int | None:
+        """Return the order of the stroke that would be dropped next."""
+        if self._done:
+            return self._done[0].order
+        return self._undone[0].order if self._undone else None
 
     def _drop_oldest(self) -> None:
-        # Without strokes that are done, the undone ones go from the far end: the first of them
-        # to be redone is the last to be forgotten.
-        entry = self._done.pop(0) if self._done else self._undone.pop(0)
-        self._pool.used_bytes -= entry.size
+        # Of the undone ones the farthest goes: the others could not be redone without the nearer.
+        steps = self._done or self._undone
+        self._release([steps.pop(0)])
+        self.changed.emit()

@@ -1,7 +1,8 @@
-"""What every tool provides, and what drives one from press to release.
+"""What a tool is: a generator that lives from press to release.
 
-A tool is a generator: it is started with the press, receives one event per ``send`` and ends
-itself on the release.  The state of a drag is its local variables.
+A tool is one module of `segstudio.editing.tools`: an `EditingTool` with an Options dataclass,
+entered with ``@TOOLS.register(name)``.  It knows neither the window nor the document: it is given
+pointer events, looks at the label map and answers with patches.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ import numpy as np
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.patch import MaskPatch
-from segstudio.core.pointer import PointerEvent, PointerKind
+from segstudio.core.pointer import PointerEvent
 from segstudio.core.registry import Registry
 from segstudio.core.types import BBox, LabelMap, Mask
-from segstudio.editing.document import MaskDocument, Stroke
+from segstudio.editing.geometry import mask_bounds
 
-__all__ = ["TOOLS", "EditingTool", "NoOptions", "StrokeDriver", "StrokeSteps", "ToolView"]
+__all__ = ["TOOLS", "EditingTool", "NoOptions", "StrokeGenerator", "ToolError", "ToolView"]
 
-StrokeSteps = Generator[MaskPatch | None, PointerEvent, None]
-"""Yields a patch or None per event."""
+StrokeGenerator = Generator[MaskPatch | None, PointerEvent, None]
+"""What `EditingTool.stroke` returns."""
+
+
+class ToolError(SegStudioError):
+    """A tool that failed; its stroke was taken back."""
 
 
 @dataclass(frozen=True)
@@ -33,49 +38,73 @@ class NoOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToolView:
-    """What a tool sees of the document.
+    """What a tool sees during one stroke.
 
     Attributes
     ----------
-    label_map : ndarray of shape (H, W)
-        The living label map, read-only.
+    label_map : ndarray of shape (H, W), uint8 or uint16, read-only
+        The document's map; always shows what it holds now.
     active_class : int
-        The class index to paint, or the ignore index.
+        The class to paint with; may be the ignore index.
     ignore_index : int
-        Value of unlabelled pixels.
-    source : ndarray of shape (H, W) or None
-        What the correction started from (the prediction).
+        The value of pixels without a class.
+    options : Options
+        A value of the tool's ``Options``.
+    source : ndarray of shape (H, W), same type, or None
+        What the correction was started from, where there is such a layer.
     """
 
     label_map: LabelMap
     active_class: int
     ignore_index: int
+    options: Any
     source: LabelMap | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W)."""
-        height, width = self.label_map.shape
-        return height, width
+    def height(self) -> int:
+        """Rows of the image."""
+        return int(self.label_map.shape[0])
 
-    def patch_where(self, box: BBox, mask: Mask, value: int | LabelMap) -> MaskPatch | None:
-        """Return the patch that sets the masked pixels of a box, None when nothing changes.
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return int(self.label_map.shape[1])
+
+    def patch_where(self, mask: Mask, box: BBox, value: int | LabelMap) -> MaskPatch | None:
+        """Return the patch that gives some pixels another value.
 
         Parameters
         ----------
-        box : BBox
-            Inside the image.
         mask : ndarray of shape (box.height, box.width), bool
-        value : int or ndarray of the mask's shape
-            A class index, or one per pixel.
+            The pixels.
+        box : BBox
+            Where ``mask`` lies; inside the image.
+        value : int or ndarray of shape (box.height, box.width)
+            What they get.
+
+        Returns
+        -------
+        MaskPatch or None
+            Only as large as what really changes; None when nothing does.
         """
-        if box.is_empty:
+        here = self.label_map[box.slices]
+        changed = here != value
+        changed &= mask
+        bounds = mask_bounds(changed)
+        if bounds is None:
             return None
-        before = self.label_map[box.slices]
-        after = np.where(mask, np.asarray(value, before.dtype), before)
-        if np.array_equal(before, after):
-            return None
-        return MaskPatch(box, before.copy(), after)
+        within = bounds.slices
+        before = here[within].copy()
+        after = before.copy()
+        new = value if isinstance(value, int) else value[within]
+        np.copyto(after, np.asarray(new, after.dtype), where=changed[within])
+        where = BBox(
+            box.top + bounds.top,
+            box.left + bounds.left,
+            box.top + bounds.bottom,
+            box.left + bounds.right,
+        )
+        return MaskPatch(where, before, after)
 
 
 class EditingTool(abc.ABC):
@@ -83,108 +112,46 @@ class EditingTool(abc.ABC):
 
     Attributes
     ----------
-    title, shortcut : str
-        What a person reads; the key.
-    has_brush : bool
-        Whether a size preview follows the pointer.
+    name : str
+        Set by the registry.
+    title, shortcut, icon : str
+        What the window shows: words, key ("" for none), name of the icon.
+    description : str
+        One sentence.
+    Options : type
+        Dataclass of `segstudio.core.options.option` fields.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     description: ClassVar[str]
     shortcut: ClassVar[str] = ""
-    has_brush: ClassVar[bool] = False
+    icon: ClassVar[str] = "tool"
     Options: ClassVar[type] = NoOptions
 
-    def __init__(self, options: Any = None) -> None:
-        self.options = self.Options() if options is None else options
-
     @abc.abstractmethod
-    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeSteps:
-        """Run one stroke, from the press in ``event`` to the release."""
+    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
+        """Yield what each pointer event of one stroke changes.
+
+        The press comes as ``event``; every further one, the release last, is the value of the
+        ``yield``.  What is yielded is applied before the next event comes.  A tool may return
+        early: later events of the stroke then do nothing.  After the answer to the release the
+        generator is closed.  When the stroke is cancelled it is closed at once and everything is
+        taken back by the document; a tool has nothing to clean up.
+
+        Parameters
+        ----------
+        view : ToolView
+            What the tool sees.
+        event : PointerEvent
+            The press.
+
+        Yields
+        ------
+        MaskPatch or None
+            From `ToolView.patch_where`; None when nothing changes.
+        """
 
 
 TOOLS: Registry[type[EditingTool]] = Registry("tool", "segstudio.editing.tools")
-
-
-class StrokeDriver:
-    """Runs a tool against a document.
-
-    Parameters
-    ----------
-    document : MaskDocument
-    tool : EditingTool
-    active_class : int
-    source : ndarray of shape (H, W), optional
-        See `ToolView`.
-    """
-
-    def __init__(
-        self,
-        document: MaskDocument,
-        tool: EditingTool,
-        active_class: int,
-        *,
-        source: LabelMap | None = None,
-    ) -> None:
-        self._document = document
-        self._tool = tool
-        self._view = ToolView(document.label_map, active_class, document.ignore_index, source)
-        self._steps: StrokeSteps | None = None
-
-    @property
-    def is_active(self) -> bool:
-        """Whether a stroke is going on."""
-        return self._steps is not None
-
-    def handle(self, event: PointerEvent) -> Stroke | None:
-        """Pass one event on; the release returns the finished stroke if it changed anything.
-
-        Raises
-        ------
-        SegStudioError
-            When the tool fails; what its stroke did is taken back.
-        """
-        if event.kind is PointerKind.CANCEL:
-            self.cancel()
-            return None
-        if event.kind is PointerKind.PRESS:
-            if self._steps is not None:
-                self.cancel()
-            self._document.begin_stroke(self._tool.title)
-            self._steps = self._tool.stroke(self._view, event)
-            self._advance(None)
-        elif self._steps is not None:
-            self._advance(event)
-        if event.kind is PointerKind.RELEASE and self._document.in_stroke:
-            self._steps = None
-            return self._document.commit_stroke()
-        return None
-
-    def cancel(self) -> None:
-        """Take the unfinished stroke back."""
-        if self._steps is not None:
-            self._steps.close()
-            self._steps = None
-            self._document.abort_stroke()
-
-    def _advance(self, event: PointerEvent | None) -> None:
-        assert self._steps is not None
-        try:
-            patch = next(self._steps) if event is None else self._steps.send(event)
-        except StopIteration:
-            return
-        except SegStudioError:
-            self._fail()
-            raise
-        except Exception as error:  # a plugin's tool may raise anything
-            self._fail()
-            raise SegStudioError(
-                f"The tool {self._tool.title} failed and its stroke was taken back: {error}."
-            ) from error
-        if patch is not None:
-            self._document.apply(patch)
-
-    def _fail(self) -> None:
-        self._steps = None
-        self._document.abort_stroke()
+"""Every tool by name."""

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from segstudio.core.errors import SegStudioError, UsageError
+from segstudio.core.errors import SegStudioError, SizeMismatchError, UsageError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.encoding import write_label_map
 from segstudio.datasets.images import read_image_size, read_source_map
-from segstudio.editing.document import MaskDocument, label_map_fingerprint
+from segstudio.editing.document import MaskDocument, fingerprint
 from segstudio.editing.history import HistoryPool
-from segstudio.editing.journal import Journal, recover
+from segstudio.editing.journal import Journal, JournalHeader, Recovered, recover
 from segstudio.editing.live_scores import LiveConfusion
+from segstudio.editing.recovery import fits, replay
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import Store
 from segstudio.session.targets import build_target_reader
@@ -114,14 +115,7 @@ class Corrections:
         source_map = self._source_map(sample, source, space)
         saved = self._saved(sample, space)
         base = source_map if saved is None else saved
-        document = MaskDocument(
-            base,
-            classes=len(space),
-            ignore_index=space.ignore_index,
-            history=self._pool.history(sample_id),
-        )
-        document, journal, recovered = self._recovered(sample, document, space)
-        document.stroke_finished.connect(lambda stroke: journal.append(stroke.patch))
+        document, journal, recovered = self._with_journal(sample, base, space)
         live = self._live(sample, document, space)
         correction = Correction(
             sample_id, document, space, source, source_map, live, recovered, journal
@@ -146,7 +140,7 @@ class Corrections:
         write_label_map(path, correction.document.label_map)
         self._store.add_correction(sample_id, correction.label_space, correction.source)
         # Only now: until the file is in place the journal is all there is.
-        correction.journal.restart(correction.document.fingerprint())
+        correction.journal.truncate(correction.document.fingerprint())
         correction.document.mark_saved()
         return path
 
@@ -155,7 +149,8 @@ class Corrections:
         correction = self._open.pop(sample_id, None)
         if correction is not None:
             if correction.live is not None:
-                correction.live.detach()
+                correction.live.close()
+            correction.document.close()
             correction.journal.close()
 
     def close(self) -> None:
@@ -202,44 +197,49 @@ class Corrections:
     def _empty(sample: Sample, space: LabelSpace) -> LabelMap:
         return np.full(read_image_size(sample.image_path), space.ignore_index, space.dtype)
 
-    def _recovered(
-        self, sample: Sample, document: MaskDocument, space: LabelSpace
+    def _with_journal(
+        self, sample: Sample, base: LabelMap, space: LabelSpace
     ) -> tuple[MaskDocument, Journal, int]:
-        """Put the strokes of a journal onto the label map that they were painted on.
+        """Make the document, with the strokes of its journal when there are any.
 
-        A journal that fits nothing that is there now is kept under another name, never dropped.
+        A journal that does not fit in size is set aside by `Journal`, never overwritten.
         """
         path = self._layout.journal(sample.sample_id)
         found = recover(path)
-        fingerprint = document.fingerprint()
-        if found is None or not found.patches:
-            journal = Journal(path, sample_id=sample.sample_id, fingerprint=fingerprint)
-            return document, journal, 0
-        if found.fingerprint != fingerprint:
-            base = self._base_of(sample, found.fingerprint, space)
-            if base is None:
-                self._set_aside(path)
-                journal = Journal(path, sample_id=sample.sample_id, fingerprint=fingerprint)
-                return document, journal, 0
-            document = MaskDocument(
-                base,
-                classes=document.classes,
-                ignore_index=document.ignore_index,
-                history=document.history,
-            )
-        document.history.clear()
-        done = document.replay(list(found.patches), name="Recovered stroke")
-        journal = Journal(
-            path, sample_id=sample.sample_id, fingerprint=found.fingerprint, keep=True
+        if found is not None and found.strokes:
+            base = self._painted_on(found, sample, base, space)
+        document = MaskDocument(
+            base,
+            classes=len(space),
+            ignore_index=space.ignore_index,
+            history=self._pool.history(sample.sample_id),
         )
-        return document, journal, done
+        height, width = document.shape
+        header = JournalHeader(
+            sample.sample_id, document.fingerprint(), height, width, document.dtype.name
+        )
+        count, resumed = 0, None
+        if found is not None and found.strokes:
+            on_its_base = fits(found, document)
+            with contextlib.suppress(SizeMismatchError):
+                # On another base the strokes are painted anew and recorded anew.
+                if not on_its_base:
+                    path.replace(_spare_name(path))
+                    document.journal = Journal(path, header)
+                count = replay(found, document)
+                resumed = found if on_its_base else None
+        if document.journal is None:
+            document.journal = Journal(path, header, resumed=resumed)
+        return document, document.journal, count
 
-    def _base_of(self, sample: Sample, fingerprint: str, space: LabelSpace) -> LabelMap | None:
-        """Find the label map of a journal's fingerprint among everything it may have been."""
-        for candidate in self._candidates(sample, space):
-            if label_map_fingerprint(candidate) == fingerprint:
+    def _painted_on(
+        self, found: Recovered, sample: Sample, base: LabelMap, space: LabelSpace
+    ) -> LabelMap:
+        """Return the label map of a journal's fingerprint, ``base`` when none has it."""
+        for candidate in (base, *self._candidates(sample, space)):
+            if fingerprint(candidate) == found.base_fingerprint:
                 return candidate
-        return None
+        return base
 
     def _candidates(self, sample: Sample, space: LabelSpace) -> Iterator[LabelMap]:
         yield self._empty(sample, space)
@@ -249,13 +249,6 @@ class Corrections:
         if sample.target_path is not None:
             with contextlib.suppress(SegStudioError):
                 yield self._source_map(sample, GROUND_TRUTH, space)
-
-    @staticmethod
-    def _set_aside(path: Path) -> None:
-        number = 1
-        while (aside := path.with_suffix(f".orphan-{number}")).exists():
-            number += 1
-        path.replace(aside)
 
     def _live(
         self, sample: Sample, document: MaskDocument, space: LabelSpace
@@ -267,3 +260,11 @@ class Corrections:
             return None if reader is None else LiveConfusion(reader.read_target(sample), document)
         except SegStudioError:
             return None  # no comparable ground truth: painting goes on without live scores
+
+
+def _spare_name(path: Path) -> Path:
+    """Return a free name for a journal that is replaced by a new one."""
+    number = 1
+    while (spare := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return spare

@@ -1,1 +1,1 @@
-"""One file per tool; see `segstudio.editing.tool`."""
+"""The built-in tools, one per module."""

@@ -1,28 +1,38 @@
-"""The brush: paints the active class with a hard edge."""
+"""The brush: paints the active class; with the secondary button it erases."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segstudio.core.options import option
 from segstudio.core.pointer import PointerEvent
-from segstudio.editing.tool import TOOLS, EditingTool, StrokeSteps, ToolView
-from segstudio.editing.tools._dabs import DabOptions, paint_dabs
-
-
-@dataclass(frozen=True)
-class BrushOptions(DabOptions):
-    """Options of the brush."""
+from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
+from segstudio.editing.tools._painting import paint_along
 
 
 @TOOLS.register("brush")
 class Brush(EditingTool):
-    """Paint the active class."""
+    """Paints every pixel whose centre the brush passes over; hard edge."""
 
     title = "Brush"
-    description = "Paint the active class"
+    description = "Paint the active class; the right button erases."
     shortcut = "B"
-    has_brush = True
-    Options = BrushOptions
+    icon = "brush"
 
-    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeSteps:
-        yield from paint_dabs(view, event, self.options, view.active_class)
+    @dataclass(frozen=True)
+    class Options:
+        """The brush's form."""
+
+        size: int = option(20, "Diameter or edge in image pixels.", minimum=1, maximum=2000)
+        shape: str = option("round", "Form of the brush.", choices=("round", "square"))
+
+    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
+        """Paint along the pointer's way."""
+        value = view.ignore_index if event.secondary else view.active_class
+        return paint_along(
+            view,
+            event,
+            size=view.options.size,
+            shape=view.options.shape,
+            value_in=lambda box: value,
+        )

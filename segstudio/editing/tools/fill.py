@@ -1,4 +1,4 @@
-"""The bucket: gives a region of one class the active class."""
+"""The bucket: gives the region under the pointer the active class."""
 
 from __future__ import annotations
 
@@ -8,46 +8,54 @@ from dataclasses import dataclass
 import numpy as np
 
 from segstudio.core.options import option
+from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent
-from segstudio.core.types import BBox, LabelMap, Mask
-from segstudio.editing.tool import TOOLS, EditingTool, StrokeSteps, ToolView
-
-
-@dataclass(frozen=True)
-class FillOptions:
-    """Options of the bucket."""
-
-    contiguous: bool = option(True, "Only the connected region under the pointer.")
+from segstudio.core.types import BBox
+from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
 
 
 @TOOLS.register("fill")
 class Fill(EditingTool):
-    """Fill a region with the active class."""
+    """Fills the pixels that hold the same class as the one under the pointer."""
 
     title = "Fill"
-    description = "Give the region under the pointer the active class"
-    shortcut = "G"
-    Options = FillOptions
+    description = "Give the region under the pointer the active class."
+    shortcut = "F"
+    icon = "fill"
 
-    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeSteps:
-        height, width = view.shape
-        row, col = math.floor(event.row), math.floor(event.col)
-        if not (0 <= row < height and 0 <= col < width):
-            return
-        if self.options.contiguous:
-            box, mask = _connected(view.label_map, row, col)
-        else:
-            box = BBox(0, 0, height, width)
-            mask = view.label_map == view.label_map[row, col]
-        yield view.patch_where(box, mask, view.active_class)
+    @dataclass(frozen=True)
+    class Options:
+        """How far the paint runs."""
+
+        contiguous: bool = option(True, "Stop where the class ends; else fill it everywhere.")
+        diagonal: bool = option(False, "Let the paint run through corners of pixels.")
+
+    def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
+        """Fill once, at the press."""
+        yield _filled(view, event)
 
 
-def _connected(label_map: LabelMap, row: int, col: int) -> tuple[BBox, Mask]:
-    """Return the 4-connected region of equal labels that holds a pixel."""
+def _filled(view: ToolView, event: PointerEvent) -> MaskPatch | None:
+    if not (0 <= event.row < view.height and 0 <= event.col < view.width):
+        return None
+    row, col = math.floor(event.row), math.floor(event.col)
+    value = view.ignore_index if event.secondary else view.active_class
+    same = view.label_map == view.label_map[row, col]
+    whole = BBox(0, 0, view.height, view.width)
+    if not view.options.contiguous:
+        return view.patch_where(same, whole, value)
     import cv2
 
-    same = (label_map == label_map[row, col]).astype(np.uint8)
-    flags = 4 | (2 << 8) | cv2.FLOODFILL_FIXED_RANGE
-    _, filled, _, (x, y, w, h) = cv2.floodFill(same, None, (col, row), 2, flags=flags)
-    box = BBox(y, x, y + h, x + w)
-    return box, np.asarray(filled[box.slices] == 2)
+    # cv2 fills 8-bit pictures only and wants a frame of one pixel around the result.
+    flooded = np.zeros((view.height + 2, view.width + 2), np.uint8)
+    neighbours = 8 if view.options.diagonal else 4
+    _, _, _, (left, top, width, height) = cv2.floodFill(
+        same.view(np.uint8),
+        flooded,
+        (col, row),
+        1,
+        flags=neighbours | cv2.FLOODFILL_MASK_ONLY | (1 << 8),
+    )
+    box = BBox(top, left, top + height, left + width)
+    reached = flooded[1:-1, 1:-1][box.slices].astype(np.bool_)
+    return view.patch_where(reached, box, value)
