@@ -147,6 +147,10 @@ class Store:
             yield
         except sqlite3.DatabaseError as error:
             text = str(error)
+            if "locked" in text:
+                raise WriteError(
+                    f"Cannot write {self.path}: another program keeps it locked; try again."
+                ) from error
             if "full" in text or "readonly" in text or "unable to open" in text or "I/O" in text:
                 raise WriteError(f"Cannot write {self.path}: {text}.") from error
             raise CorruptProjectError(

@@ -230,6 +230,18 @@ def test_a_folder_that_is_not_there_is_a_write_error(tmp_path: Path) -> None:
         Store(tmp_path / "nowhere" / "project.sqlite")
 
 
+def test_a_file_locked_by_another_program_is_not_called_damaged(path: Path, store: Store) -> None:
+    store._connection.execute("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WriteError, match="keeps it locked; try again"):
+            begin(store)
+    finally:
+        other.close()
+    assert begin(store) == "enet"
+
+
 # -- company and kills ----------------------------------------------------------------------------
 
 
