@@ -384,5 +384,7 @@ def _published_preprocessing(source: str, variant: str, classes: int) -> Preproc
         return Preprocessing(resize="keep-ratio", size=(2048, 512))
     if source == "huggingface":
         edge = 640 if variant == "b5" and classes == 150 else 512
-        return Preprocessing(resize="exact", size=(edge, edge), antialias=True)
+        return Preprocessing(
+            resize="exact", size=(edge, edge), antialias=True, upsample_to_input=False
+        )
     return None

@@ -33,6 +33,10 @@ class Preprocessing:
         Input height and width are padded (bottom, right, with the mean colour) to a multiple.
     align_corners : bool
         How logits are upsampled.
+    upsample_to_input : bool
+        Whether logits are brought to the network's input size before the image's
+        (MMSegmentation), or straight to the image's (Hugging Face); of no effect when the two
+        sizes are equal.
     window, stride : (int, int) or None
         Published sliding window in network input pixels, None for the whole image.
     """
@@ -45,6 +49,7 @@ class Preprocessing:
     antialias: bool = False
     divisor: int = 1
     align_corners: bool = False
+    upsample_to_input: bool = True
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
 

@@ -120,10 +120,9 @@ class Model:
         try:
             with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
                 logits = self.network(batch).float()
-            was_resized = resized.shape != image.shape
-            padded = batch.shape[-2:] != (height, width)
-            if was_resized or padded:
-                # The published way is two steps: to the network's input size, then to the image's.
+            two_steps = self.preprocessing.upsample_to_input and resized.shape != image.shape
+            # Padding has to be cut off at a size where it is a whole number of pixels.
+            if two_steps or batch.shape[-2:] != (height, width):
                 logits = F.interpolate(
                     logits,
                     size=batch.shape[-2:],

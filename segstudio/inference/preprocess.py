@@ -35,7 +35,7 @@ def resize_image(image: Image, preprocessing: Preprocessing) -> Image:
     if preprocessing.antialias:
         picture = PilImage.fromarray(image)
         resized = picture.resize((new_width, new_height), PilImage.Resampling.BILINEAR)
-        return np.asarray(resized)
+        return np.array(resized)
     interpolated = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     return interpolated.astype(np.uint8, copy=False)
 
