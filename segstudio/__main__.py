@@ -1,4 +1,4 @@
-"""``segstudio`` and ``python -m segstudio``: commands go to the command line, the rest opens the window."""
+"""``segstudio`` and ``python -m segstudio``: commands run, anything else opens the window."""
 
 from __future__ import annotations
 

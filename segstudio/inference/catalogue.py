@@ -97,7 +97,7 @@ def embedded_models() -> list[ModelInfo]:
                     card=card.read_text(encoding="utf-8"),
                 )
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SegStudioError(
                 f"The card {facts} of an embedded model cannot be read ({error}); "
                 "please install SegStudio again."

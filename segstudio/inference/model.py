@@ -81,7 +81,7 @@ class Model:
         Raises
         ------
         SegStudioError
-            When the device runs out of memory.
+            When the device runs out of memory, or the network's outputs are not finite.
         """
         height, width = image.shape[:2]
         logits = self._logits(image)
@@ -141,6 +141,11 @@ class Model:
                 f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
                 f"memory of {self.device}; choose another device or a smaller model."
             ) from error
+        if not bool(torch.isfinite(logits).all()):
+            raise SegStudioError(
+                f"{self.checkpoint.path} gave values that are no numbers at {self.precision}; "
+                "try the precision fp32, or the file is damaged."
+            )
         return logits[0].contiguous()
 
 

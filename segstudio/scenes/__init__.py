@@ -1,0 +1,1 @@
+"""The demo's pictures: street scenes rendered by code, and photographs of something else."""

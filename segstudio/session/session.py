@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -352,8 +353,8 @@ class Session:
         items = [
             ExportItem(
                 sample,
-                read_label_map=lambda entry=sample: self._read_export(kind, run, entry.sample_id),
-                read_image=lambda entry=sample: dataset.read_image(entry),
+                read_label_map=partial(self._read_export, kind, run, sample.sample_id),
+                read_image=partial(dataset.read_image, sample),
             )
             for sample in dataset.samples
             if sample.sample_id in have
