@@ -56,6 +56,8 @@ class MaskDocument:
     adopt : bool
         Whether to take ``label_map`` itself instead of a copy (a memory-mapped one, or one that
         nobody else holds); it must be C-contiguous and writable.
+    saved : bool
+        Whether the file that the map belongs to holds just this.
 
     Attributes
     ----------
@@ -84,6 +86,7 @@ class MaskDocument:
         history: EditHistory | None = None,
         journal: Journal | None = None,
         adopt: bool = False,
+        saved: bool = True,
     ) -> None:
         if label_map.ndim != 2 or label_map.dtype not in (np.uint8, np.uint16):
             raise LabelValueError(
@@ -109,7 +112,7 @@ class MaskDocument:
         if self._history.can_undo or self._history.can_redo:
             state = self._history.resume(self.fingerprint())
         self._state = next(_STATES) if state is None else state
-        self._saved = self._state
+        self._saved: int | None = self._state if saved else None
         self.journal = journal
 
     @property

@@ -209,6 +209,10 @@ class EditHistory:
         """
         self._left = fingerprint, state
 
+    def was_left_at(self, fingerprint: str) -> bool:
+        """Return whether `leave` was told of this content, so that `resume` would go on."""
+        return self._left is not None and self._left[0] == fingerprint
+
     def resume(self, fingerprint: str) -> int | None:
         """Return the state that a reopened document is in, None when it is a new one.
 

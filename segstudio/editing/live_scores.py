@@ -14,6 +14,15 @@ from segstudio.metrics.confusion import confusion_matrix
 
 __all__ = ["LiveConfusion"]
 
+_MANY = 1 << 16
+"""Changed pixels from which OpenCV's histogram beats gathering them: 1.3 against 30 ns each."""
+
+_DENSE = 16
+"""The histogram looks at the whole box, so one pixel of this many must have changed."""
+
+_EXACT_FLOAT = 1 << 24
+"""Pixels that OpenCV's float32 counts hold exactly."""
+
 
 class LiveConfusion:
     """The confusion of a ground truth and a document, always up to date.
@@ -76,26 +85,54 @@ class LiveConfusion:
         self._document.changed.disconnect(self._on_changed, missing_ok=True)
 
     def _on_changed(self, patch: MaskPatch) -> None:
-        changed = np.flatnonzero(patch.before != patch.after)
-        if not changed.size:
+        changed = patch.before != patch.after
+        count = int(np.count_nonzero(changed))
+        if not count:
             return
-        width = patch.box.width
-        if changed.size == patch.before.size:
-            target = self._target[patch.box.slices].reshape(-1)
+        target = self._target[patch.box.slices]
+        one_byte = target.dtype == patch.before.dtype == np.uint8
+        if one_byte and count >= _MANY and count * _DENSE >= changed.size:
+            removed = self._histogram(target, patch.before, changed)
+            first = int(patch.after.reshape(-1)[changed.argmax()])
+            uniform = not bool(((patch.after != first) & changed).any())
+            added = None if uniform else self._histogram(target, patch.after, changed)
         else:
-            rows = changed // width
-            target = self._target[rows + patch.box.top, changed - rows * width + patch.box.left]
-        before, after = patch.before.reshape(-1)[changed], patch.after.reshape(-1)[changed]
-        removed = self._count(target[None], before[None])
+            at = np.divmod(np.flatnonzero(changed), patch.box.width)
+            after = patch.after[at]
+            first = int(after[0])
+            uniform = bool((after == first).all())
+            removed = self._count(target[at][None], patch.before[at][None])
+            added = None if uniform else self._count(target[at][None], after[None])
         self._confusion -= removed
-        if bool((after == after[0]).all()):
+        if added is None:
             # A brush gives all its pixels one class: they need no second count.
-            value = int(after[0])
-            column = self._classes if value == self._ignore_index else value
+            column = self._classes if first == self._ignore_index else first
             self._confusion[:, column] += removed.sum(axis=1)
         else:
-            self._confusion += self._count(target[None], after[None])
+            self._confusion += added
         self.updated.emit()
 
     def _count(self, target: LabelMap, prediction: LabelMap) -> NDArray[np.int64]:
         return confusion_matrix(target, prediction, self._classes, ignore_index=self._ignore_index)
+
+    def _histogram(
+        self, target: LabelMap, prediction: LabelMap, where: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Count the pixels of a mask in 8-bit maps whose values are known to be right."""
+        import cv2
+
+        total = np.zeros((256, 256), np.int64)
+        rows = max(1, _EXACT_FLOAT // where.shape[1])
+        for top in range(0, where.shape[0], rows):
+            band = slice(top, top + rows)
+            counts = cv2.calcHist(
+                [target[band], prediction[band]],
+                [0, 1],
+                where[band].view(np.uint8),
+                [256, 256],
+                [0, 256, 0, 256],
+            )
+            total += counts.astype(np.int64)
+        classes = self._classes
+        columns = [*range(classes), self._ignore_index]
+        return total[:classes][:, columns]

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from segstudio.core.errors import SizeMismatchError
 from segstudio.core.patch import MaskPatch
+from segstudio.core.types import LabelMap
 from segstudio.editing.document import MaskDocument
+from segstudio.editing.history import EditHistory
 from segstudio.editing.journal import Recovered
 from segstudio.editing.stroke import Stroke
 
-__all__ = ["fits", "replay"]
+__all__ = ["fits", "open_recovered", "replay"]
 
 
 def fits(recovered: Recovered, document: MaskDocument) -> bool:
@@ -62,6 +64,57 @@ def replay(recovered: Recovered, document: MaskDocument) -> int:
             raise
         changed += document.commit_stroke() is not None
     return changed
+
+
+def open_recovered(
+    recovered: Recovered,
+    base: LabelMap,
+    *,
+    classes: int,
+    ignore_index: int,
+    history: EditHistory,
+) -> tuple[MaskDocument, int]:
+    """Open a document with the strokes of its journal, going on with its history.
+
+    In the session that painted them the history still holds the strokes (and those that were saved
+    before them): replaying would enter them twice, so it is resumed.  After a crash the history is
+    empty, and the strokes are replayed into it.
+
+    Parameters
+    ----------
+    recovered : Recovered
+        From `segstudio.editing.journal.recover`.
+    base : ndarray of shape (H, W)
+        What the file of the correction, or else its source, holds.
+    classes, ignore_index : int
+        Of the label space.
+    history : EditHistory
+        The image's.
+
+    Returns
+    -------
+    (MaskDocument, int)
+        The document, without a journal, and how many strokes were not in the history any more.
+
+    Raises
+    ------
+    SizeMismatchError
+        As `replay`.
+    """
+    again = MaskDocument(base, classes=classes, ignore_index=ignore_index)
+    if fits(recovered, again):
+        replay(recovered, again)
+        if history.was_left_at(again.fingerprint()):
+            resumed = MaskDocument(
+                again.label_map,
+                classes=classes,
+                ignore_index=ignore_index,
+                history=history,
+                saved=not again.is_dirty,
+            )
+            return resumed, 0
+    document = MaskDocument(base, classes=classes, ignore_index=ignore_index, history=history)
+    return document, replay(recovered, document)
 
 
 def _patches(stroke: Stroke, document: MaskDocument, *, exact: bool) -> Iterator[MaskPatch]:

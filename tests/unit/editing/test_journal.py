@@ -22,9 +22,10 @@ from segstudio.core.types import BBox
 from segstudio.editing import journal as journal_module
 from segstudio.editing.document import MaskDocument, fingerprint
 from segstudio.editing.driver import StrokeDriver
+from segstudio.editing.history import EditHistory
 from segstudio.editing.journal import Journal, JournalHeader, recover
 from segstudio.editing.journal_format import encode_header, encode_record
-from segstudio.editing.recovery import fits, replay
+from segstudio.editing.recovery import fits, open_recovered, replay
 from segstudio.editing.stroke import Piece, Stroke
 from segstudio.editing.tools.brush import Brush
 
@@ -406,3 +407,37 @@ def test_kill_9_while_painting_loses_no_finished_stroke(tmp_path: Path) -> None:
         for patch in stroke.toggled(document.label_map):
             document.apply(patch)
         assert document.fingerprint() == expected
+
+
+def test_an_image_switch_goes_on_with_the_history_and_a_crash_with_the_journal(
+    kit: Any, tmp_path: Path
+) -> None:
+    path, base, history = tmp_path / "x.journal", kit.make_map(), EditHistory()
+    document = kit.make_document(base, history=history)
+    kit.drag(StrokeDriver(document, Brush(), active_class=1), [(5.0, 5.0), (80.0, 20.0)])
+    saved = document.label_map.copy()
+    document.journal = Journal(path, header_of(saved))
+    for row in (20.0, 40.0, 60.0):
+        kit.drag(StrokeDriver(document, Brush(), active_class=2), [(row, 5.0), (row, 110.0)])
+    document.undo()
+    document.close()
+    document.journal.close()
+    found = recover(path)
+    assert found is not None and len(found.strokes) == 4
+
+    again, count = open_recovered(found, saved, classes=11, ignore_index=255, history=history)
+    assert count == 0 and again.is_dirty
+    np.testing.assert_array_equal(again.label_map, document.label_map)
+    assert [entry.undone for entry in history.entries()] == [False, False, False, True]
+    while again.undo() is not None:
+        pass
+    np.testing.assert_array_equal(again.label_map, base)
+
+    crashed, count = open_recovered(
+        found, saved, classes=11, ignore_index=255, history=EditHistory()
+    )
+    assert count == 4 and crashed.is_dirty
+    np.testing.assert_array_equal(crashed.label_map, document.label_map)
+    while crashed.undo() is not None:
+        pass
+    np.testing.assert_array_equal(crashed.label_map, saved)

@@ -70,3 +70,25 @@ def test_ground_truths_that_do_not_fit(kit: Any) -> None:
         LiveConfusion(kit.make_map(0, 30, 30), document)
     with pytest.raises(LabelValueError):
         LiveConfusion(np.full(document.shape, 77, np.uint8), document)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_large_dense_and_large_sparse_changes(kit: Any, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    document = kit.make_document(kit.make_map(0, 600, 700, dtype=dtype))
+    live = LiveConfusion(kit.make_map(1, 600, 700, dtype=dtype), document)
+    box = BBox(20, 30, 590, 695)
+
+    def change(after: np.ndarray, where: np.ndarray) -> None:
+        before = document.label_map[box.slices].copy()
+        document.apply(MaskPatch(box, before, np.where(where, after, before).astype(dtype)))
+        np.testing.assert_array_equal(live.confusion, live.recount())
+
+    size = (box.height, box.width)
+    noise = rng.integers(0, document.classes, size)
+    change(np.full(size, 5), rng.random(size) < 0.9)
+    change(noise, rng.random(size) < 0.5)
+    change(noise, rng.random(size) < 0.01)
+    change(np.full(size, document.ignore_index), rng.random(size) < 0.9)
+    while document.undo() is not None:
+        np.testing.assert_array_equal(live.confusion, live.recount())
