@@ -19,7 +19,7 @@ from segstudio.editing.document import MaskDocument, fingerprint
 from segstudio.editing.history import HistoryPool
 from segstudio.editing.journal import Journal, JournalHeader, Recovered, recover
 from segstudio.editing.live_scores import LiveConfusion
-from segstudio.editing.recovery import fits, replay
+from segstudio.editing.recovery import open_recovered
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import Store
 from segstudio.session.targets import build_target_reader
@@ -205,31 +205,32 @@ class Corrections:
         A journal that does not fit in size is set aside by `Journal`, never overwritten.
         """
         path = self._layout.journal(sample.sample_id)
+        history = self._pool.history(sample.sample_id)
         found = recover(path)
+        document, count, on_its_base = None, 0, False
         if found is not None and found.strokes:
             base = self._painted_on(found, sample, base, space)
-        document = MaskDocument(
-            base,
-            classes=len(space),
-            ignore_index=space.ignore_index,
-            history=self._pool.history(sample.sample_id),
-        )
+            on_its_base = fingerprint(base) == found.base_fingerprint
+            with contextlib.suppress(SizeMismatchError):
+                document, count = open_recovered(
+                    found,
+                    base,
+                    classes=len(space),
+                    ignore_index=space.ignore_index,
+                    history=history,
+                )
+        if document is None:
+            document = MaskDocument(
+                base, classes=len(space), ignore_index=space.ignore_index, history=history
+            )
         height, width = document.shape
         header = JournalHeader(
-            sample.sample_id, document.fingerprint(), height, width, document.dtype.name
+            sample.sample_id, fingerprint(base), height, width, document.dtype.name
         )
-        count, resumed = 0, None
-        if found is not None and found.strokes:
-            on_its_base = fits(found, document)
-            with contextlib.suppress(SizeMismatchError):
-                # On another base the strokes are painted anew and recorded anew.
-                if not on_its_base:
-                    path.replace(_spare_name(path))
-                    document.journal = Journal(path, header)
-                count = replay(found, document)
-                resumed = found if on_its_base else None
-        if document.journal is None:
-            document.journal = Journal(path, header, resumed=resumed)
+        document.journal = Journal(path, header, resumed=found if on_its_base else None)
+        if count and not on_its_base:
+            # The old journal was set aside; what it held goes into the new one.
+            _enter_again(document, count)
         return document, document.journal, count
 
     def _painted_on(
@@ -262,9 +263,12 @@ class Corrections:
             return None  # no comparable ground truth: painting goes on without live scores
 
 
-def _spare_name(path: Path) -> Path:
-    """Return a free name for a journal that is replaced by a new one."""
-    number = 1
-    while (spare := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    return spare
+def _enter_again(document: MaskDocument, count: int) -> None:
+    """Write the last ``count`` strokes of a document's history into its journal."""
+    journal, document.journal = document.journal, None
+    undone = 0
+    while undone < count and document.undo() is not None:
+        undone += 1
+    document.journal = journal
+    for _ in range(undone):
+        document.redo()

@@ -194,3 +194,36 @@ def test_kill_while_painting_loses_no_finished_stroke(dataset_folder: Path, tmp_
     last = max(reported, key=int)
     assert reported[last] in fingerprints[:2]
     session.close()
+
+
+def test_strokes_on_a_base_that_is_gone_are_painted_on_the_new_one(
+    session: Session, dataset_folder: Path
+) -> None:
+    sample_id = first_sample(session)
+    correction = session.open_correction(sample_id, source=GROUND_TRUTH)
+    paint(correction, 20, 20)
+    painted = correction.document.label_map == 9
+    session.corrections.release(sample_id)
+    sample = session.dataset.samples[0]  # type: ignore[union-attr]
+    cv2.imwrite(str(sample.target_path), np.full((48, 64), 3, np.uint8))
+    for _ in range(2):  # the second time from the new journal
+        session.open_dataset(dataset_folder)
+        again = session.open_correction(sample_id, source=GROUND_TRUTH)
+        assert again.recovered_strokes == 1
+        changed = again.document.label_map == 9
+        assert changed.any() and not (changed & ~painted).any()
+
+
+def test_leaving_unsaved_and_coming_back_keeps_the_whole_history(session: Session) -> None:
+    sample_id = first_sample(session)
+    correction = session.open_correction(sample_id, source=GROUND_TRUTH)
+    start = correction.document.label_map.copy()
+    paint(correction, 10, 10)
+    session.save_correction(sample_id)
+    paint(correction, 20, 20)
+    session.corrections.release(sample_id)
+    again = session.open_correction(sample_id, source=GROUND_TRUTH)
+    assert again.recovered_strokes == 0 and again.document.is_dirty
+    while again.document.undo() is not None:
+        pass
+    assert np.array_equal(again.document.label_map, start)
