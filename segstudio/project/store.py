@@ -330,6 +330,13 @@ class Store:
         rows = self._query("SELECT sample_id, target, counts FROM counts WHERE run = ?", (run,))
         return {sample_id: (target, data) for sample_id, target, data in rows}
 
+    def sample_counts(self, run: str, sample_id: str) -> bytes | None:
+        """Return the serialised counts of one sample, None when it was not scored."""
+        rows = self._query(
+            "SELECT counts FROM counts WHERE run = ? AND sample_id = ?", (run, sample_id)
+        )
+        return rows[0][0] if rows else None
+
     def mious(self, run: str) -> dict[str, float | None]:
         """Return the per-image mIoU by sample, None where no class has a union."""
         rows = self._query("SELECT sample_id, miou FROM counts WHERE run = ?", (run,))

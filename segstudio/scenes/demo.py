@@ -32,7 +32,7 @@ def write_demo(
     """Write the demo's dataset; files that are there already stay.
 
     Street scenes have masks (``images/scene_000.jpg``, ``masks/scene_000.png``), the photographs
-    of something else have none (``images/other_cat.jpg``).
+    of something else have none (``images/unseen_cat.jpg``).
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def write_demo(
         _write_scene(folder, f"scene_{number:03}", seed + number)
     for number, name in enumerate(OUT_OF_DISTRIBUTION):
         progress(scenes + number, total)
-        path = folder / "images" / f"other_{name}.jpg"
+        path = folder / "images" / f"unseen_{name}.jpg"
         if not path.exists():
             _write_photograph(path, load_out_of_distribution(name))
     _write_label_space(folder)

@@ -248,8 +248,8 @@ class Session:
 
     def sample_counts(self, run: str, sample_id: str) -> SampleCounts | None:
         """Return the stored counts of one sample, None when it was not scored."""
-        stored = self.store.counts(run).get(sample_id)
-        return None if stored is None else SampleCounts.from_bytes(stored[1])
+        stored = self.store.sample_counts(run, sample_id)
+        return None if stored is None else SampleCounts.from_bytes(stored)
 
     def evaluate(
         self, runs: Sequence[str] | None = None, *, mapping: LabelMapping | None = None

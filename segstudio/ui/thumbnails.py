@@ -9,8 +9,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
-from PySide6.QtGui import QImage, QImageReader
+from PySide6.QtCore import QByteArray, QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.types import Image
@@ -164,8 +164,10 @@ class ThumbnailLoader(QObject):
         partial = cached.with_suffix(f".{threading.get_ident()}.part")
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            # Qt's own writer takes the format from the argument, not from the name.
-            if image.save(str(partial), b"JPG", 85):  # type: ignore[call-overload]
+            writer = QImageWriter(str(partial), QByteArray(b"jpg"))
+            writer.setQuality(85)
+            if writer.write(image):
+                del writer  # it holds the file open
                 os.replace(partial, cached)
         except OSError:
             partial.unlink(missing_ok=True)

@@ -1,0 +1,181 @@
+"""Opening things: folders, images, checkpoints; the list, its thumbnails, and where one was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QComboBox, QFileDialog
+
+from segstudio.core.errors import SegStudioError
+from segstudio.core.label_space import label_space_names
+from segstudio.core.types import Sample
+from segstudio.datasets.base import Dataset
+from segstudio.session.session import Session
+from segstudio.ui.controllers.desk import Desk
+from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
+from segstudio.ui.main_window import MainWindow
+from segstudio.ui.thumbnails import ThumbnailLoader
+
+__all__ = ["BrowseController"]
+
+_CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
+
+
+class BrowseController(QObject):
+    """Joins the list of samples with the session.
+
+    Attributes
+    ----------
+    opened : Signal(Dataset)
+        A dataset is open and listed.
+    """
+
+    opened = Signal(object)
+
+    def __init__(
+        self,
+        window: MainWindow,
+        session: Session,
+        bridge: SessionBridge,
+        tasks: Tasks,
+        desk: Desk,
+        thumbnails: ThumbnailLoader,
+    ) -> None:
+        super().__init__(window)
+        self._window, self._session, self._tasks, self._desk = window, session, tasks, desk
+        self._thumbnails = thumbnails
+        self._wanted_sample = ""
+        window.path_dropped.connect(self.open)
+        window.canvas.link_activated.connect(lambda target: self.open(Path(target)))
+        window.actions_["open_folder"].triggered.connect(lambda _checked: self._ask_folder())
+        window.actions_["open_file"].triggered.connect(lambda _checked: self._ask_file())
+        window.samples.thumbnail_requested.connect(self._request_thumbnail)
+        thumbnails.loaded.connect(window.samples.set_thumbnail)
+        bridge.sample_failed.connect(
+            lambda event: window.samples.set_status(event.sample_id, "failed")
+        )
+        bridge.problem.connect(
+            lambda text: window.show_notice("problem", text, kind="warning", seconds=20)
+        )
+        self.welcome()
+
+    def welcome(self) -> None:
+        """Say on the empty canvas what to do next."""
+        links = [
+            (f"{Path(path).name}  —  {path}", path) for path in self._session.settings.recent()[:3]
+        ]
+        self._window.canvas.set_empty_message(
+            "Drop a folder of images, a dataset or a checkpoint here",
+            ["or choose File ▸ Open folder  (Ctrl+U)", *(["", "Opened last"] if links else [])],
+            links,
+        )
+
+    def open(self, path: Path, *, sample_id: str = "", label_space: str | None = None) -> None:
+        """Open a folder or an image; a checkpoint is added to the models."""
+        if path.suffix.lower() in _CHECKPOINTS:
+            self._session.add_model(path)
+            self._window.show_notice(
+                "opened", f"{path.name} was added to the models; run it with Ctrl+R.", kind="done"
+            )
+            return
+        self._wanted_sample = sample_id
+        self._window.canvas.set_empty_message(f"Looking at {path.name or path} …")
+        self._desk.clear()
+        self._tasks.forget()
+        self._tasks.start(
+            "open",
+            lambda: self._session.open_dataset(path, label_space=label_space),
+            lambda dataset: self._on_opened(dataset, path),
+            self._on_failed,
+            priority=3,
+        )
+
+    def _on_opened(self, dataset: Dataset, path: Path) -> None:
+        window, settings = self._window, self._session.settings
+        self._thumbnails.clear()
+        window.samples.set_samples(dataset.samples)
+        title = dataset.title or dataset.root.name
+        window.set_dataset_title(title, dataset.root)
+        window.actions_["run"].setEnabled(True)
+        self._say_what_was_found(dataset)
+        try:
+            settings.add_recent(path)
+            settings.set("last", str(path.resolve()))
+        except SegStudioError as error:
+            window.show_notice("settings", str(error), kind="warning")
+        self._tasks.start("statuses", self._session.statuses, window.samples.set_statuses)
+        self._desk.refresh_runs()
+        self._desk.run_changed.emit(self._desk.run)
+        known = {sample.sample_id for sample in dataset.samples} if self._wanted_sample else set()
+        chosen = self._wanted_sample if self._wanted_sample in known else ""
+        first = window.samples.sample_at(0)
+        if chosen or first is not None:
+            self._desk.show(chosen or first.sample_id)  # type: ignore[union-attr]
+        unsaved = self._session.unsaved_samples()
+        if unsaved:
+            count = f"{len(unsaved)} images have" if len(unsaved) > 1 else f"{unsaved[0]} has"
+            window.show_notice(
+                "recovered",
+                f"{count} strokes that were not saved; they come back when it is opened in Correct.",
+                buttons=[("Open it", lambda: self._correct(unsaved[0]))],
+            )
+        self.opened.emit(dataset)
+
+    def _correct(self, sample_id: str) -> None:
+        self._desk.show(sample_id)
+        self._window.set_workspace("correct")
+
+    def _say_what_was_found(self, dataset: Dataset) -> None:
+        window = self._window
+        if dataset.has_targets and dataset.label_space is None:
+            names = QComboBox()
+            names.addItems(label_space_names())
+            window.show_notice(
+                "opened",
+                "The masks hold numbers, but nothing says which classes they are.",
+                kind="warning",
+                widget=names,
+                buttons=[
+                    (
+                        "Use these classes",
+                        lambda: self.open(dataset.root, label_space=names.currentText()),
+                    )
+                ],
+            )
+            return
+        parts = [f"{len(dataset):,} images".replace(",", "\u202f")]
+        if dataset.splits:
+            parts.append(", ".join(dataset.splits))
+        if dataset.label_space is not None:
+            parts.append(f"{len(dataset.label_space)} classes of {dataset.label_space.name}")
+        window.show_notice(
+            "opened", f"Opened as {dataset.format}:  {'  ·  '.join(parts)}", kind="done", seconds=8
+        )
+
+    def _on_failed(self, error: Exception) -> None:
+        self.welcome()
+        self._window.show_notice("opened", sentence(error), kind="error")
+
+    def _request_thumbnail(self, sample_id: str) -> None:
+        sample: Sample | None = self._window.samples.sample(sample_id)
+        if sample is not None:
+            self._thumbnails.request(sample_id, sample.image_path)
+        self._window.samples.forget_requests(self._thumbnails.take_forgotten())
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self._window, "Open folder", self._start_folder())
+        if folder:
+            self.open(Path(folder))
+
+    def _ask_file(self) -> None:
+        name: Any
+        name, _ = QFileDialog.getOpenFileName(
+            self._window, "Open image or checkpoint", self._start_folder()
+        )
+        if name:
+            self.open(Path(name))
+
+    def _start_folder(self) -> str:
+        return str(self._session.settings.get("last", ""))

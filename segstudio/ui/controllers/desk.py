@@ -1,0 +1,329 @@
+"""What lies on the desk: the sample shown, its layers, and the run they come from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from segstudio.core.errors import SegStudioError
+from segstudio.core.label_space import LabelSpace
+from segstudio.core.types import Image, LabelMap
+from segstudio.session.session import Session
+from segstudio.ui.canvas.overlays import ErrorOverlay, LabelMode, LabelOverlay, ScalarOverlay
+from segstudio.ui.controllers.tasks import Tasks, sentence
+from segstudio.ui.main_window import MainWindow
+from segstudio.ui.panels.layers import LAYERS
+
+__all__ = ["Desk", "Shown"]
+
+_KEPT = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A sample with everything that can be laid over it; None is what there is not."""
+
+    sample_id: str
+    run: str
+    image: Image
+    target: LabelMap | None
+    prediction: LabelMap | None
+    entropy: NDArray[np.uint8] | None
+    confidence: NDArray[np.uint8] | None
+    runner_up: LabelMap | None
+    run_space: LabelSpace | None
+    problems: tuple[str, ...] = field(default=())
+
+
+class Desk(QObject):
+    """Loads samples off the GUI thread and puts them on the canvas.
+
+    Attributes
+    ----------
+    leaving : Signal(str)
+        The sample shown is about to be replaced.
+    shown_changed : Signal(Shown or None)
+        Another sample, or the same with other layers, is on the canvas.
+    run_changed : Signal(str)
+        Layers and scores now come from this run ("" for none).
+    space_changed : Signal(LabelSpace or None)
+    """
+
+    leaving = Signal(str)
+    shown_changed = Signal(object)
+    run_changed = Signal(str)
+    space_changed = Signal(object)
+
+    def __init__(self, window: MainWindow, session: Session, tasks: Tasks) -> None:
+        super().__init__(window)
+        self._window, self._session, self._tasks = window, session, tasks
+        self.shown: Shown | None = None
+        self.sample_id = ""
+        self.run = ""
+        self.space: LabelSpace | None = None
+        self.corrected: LabelMap | None = None
+        self._cache: OrderedDict[tuple[str, str], Shown] = OrderedDict()
+        self._held = False
+        self.labels = {
+            name: LabelOverlay(name) for name in ("correction", "prediction", "ground_truth")
+        }
+        self.scalars = {
+            "entropy": ScalarOverlay("entropy"),
+            "confidence": ScalarOverlay("confidence"),
+        }
+        self.errors = ErrorOverlay("errors")
+        self.overlays = {**self.labels, **self.scalars, "errors": self.errors}
+        for spec in LAYERS:
+            self.overlays[spec.name].visible = spec.visible
+            self.overlays[spec.name].opacity = spec.opacity / 100
+        window.canvas.set_layers([self.overlays[spec.name] for spec in reversed(LAYERS)])
+        self._connect()
+
+    def _connect(self) -> None:
+        panel, window = self._window.layers_panel, self._window
+        panel.visibility_changed.connect(self._on_visibility)
+        panel.opacity_changed.connect(self._on_opacity)
+        panel.run_selected.connect(self.set_run)
+        window.samples_panel.sample_selected.connect(self.show)
+        window.legend.visibility_changed.connect(lambda _visible: self._restyle())
+        window.classes_panel.class_hovered.connect(self._on_class_hovered)
+        window.overlays_held.connect(self._on_held)
+        window.actions_["toggle_outlines"].toggled.connect(self._on_outlines)
+
+    # -- samples ----------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Take everything off, for another dataset."""
+        if self.sample_id:
+            self.leaving.emit(self.sample_id)
+        self._cache.clear()
+        self.shown, self.sample_id, self.run, self.corrected = None, "", "", None
+        self._window.canvas.set_image(None)
+        self.shown_changed.emit(None)
+
+    def show(self, sample_id: str) -> None:
+        """Show a sample; what is not in memory is read in a thread."""
+        if sample_id == self.sample_id or not sample_id:
+            return
+        if self.sample_id:
+            self.leaving.emit(self.sample_id)
+        self.sample_id = sample_id
+        self.corrected = None
+        self._window.samples_panel.select(sample_id)
+        self.reload()
+
+    def reload(self, *, fresh: bool = False) -> None:
+        """Read the sample's layers again; ``fresh`` forgets what was read before."""
+        sample_id, run = self.sample_id, self.run
+        if not sample_id:
+            return
+        if fresh:
+            self._cache.pop((sample_id, run), None)
+        cached = self._cache.get((sample_id, run))
+        if cached is not None:
+            self._put(cached)
+            return
+        self._tasks.start(
+            "sample", lambda: self._read(sample_id, run), self._put, self._on_failed, priority=2
+        )
+
+    def forget(self, sample_id: str, run: str) -> None:
+        """Forget what was read of a sample, because the run has just written it."""
+        self._cache.pop((sample_id, run), None)
+
+    def set_run(self, run: str) -> None:
+        """Show prediction, entropy and confidence of another run."""
+        if run == self.run:
+            return
+        self.run = run
+        self._follow_space()
+        self.run_changed.emit(run)
+        self.reload()
+
+    def refresh_runs(self, *, choose: str | None = None) -> None:
+        """Offer the project's runs; ``choose`` one, else keep the one shown, else the newest."""
+        runs = self._session.runs()
+        names = [record.run for record in runs]
+        current = choose or (self.run if self.run in names else (names[-1] if names else ""))
+        self._window.layers_panel.set_runs([(name, name) for name in names], current)
+        if current != self.run:
+            self.set_run(current)
+        self._follow_space()
+
+    def _follow_space(self) -> None:
+        dataset = self._session.dataset
+        space = dataset.label_space if dataset is not None else None
+        for record in self._session.runs():
+            if record.run == self.run:
+                space = record.label_space
+        before, self.space = self.space, space
+        if (before is None) != (space is None) or (before and space and before.names != space.names):
+            self.space_changed.emit(space)
+
+    def _read(self, sample_id: str, run: str) -> Shown:
+        """Read everything of a sample; runs in a thread."""
+        session = self._session
+        image = session.read_image(sample_id)
+        problems: list[str] = []
+        target: LabelMap | None = None
+        try:
+            target = session.read_target(sample_id)
+        except SegStudioError as error:
+            problems.append(str(error))
+        layers: dict[str, Any] = dict.fromkeys(("labels", "entropy", "confidence", "runner_up"))
+        space = None
+        if run:
+            space = session.store.run(run).label_space
+            try:
+                layers = {name: session.read_layer(run, name, sample_id) for name in layers}
+            except SegStudioError as error:
+                problems.append(str(error))
+        if target is not None and target.shape != image.shape[:2]:
+            target = None
+        if any(part is not None and part.shape != image.shape[:2] for part in layers.values()):
+            problems.append(f"The results of {run} for {sample_id} are of another size; run it again.")
+            layers = dict.fromkeys(layers)
+        return Shown(
+            sample_id,
+            run,
+            image,
+            target,
+            layers["labels"],
+            layers["entropy"],
+            layers["confidence"],
+            layers["runner_up"],
+            space,
+            tuple(problems),
+        )
+
+    def _put(self, shown: Shown) -> None:
+        """Put a sample that was read on the canvas."""
+        self._keep(shown)
+        if (shown.sample_id, shown.run) != (self.sample_id, self.run):
+            return
+        same = self.shown is not None and self.shown.image is shown.image
+        self.shown = shown
+        if not same:
+            self._window.canvas.set_image(shown.image)
+        self.lay()
+        for problem in shown.problems:
+            self._window.show_notice("sample", problem, kind="warning")
+        if not shown.problems:
+            self._window.notices.dismiss("sample")
+        self.shown_changed.emit(shown)
+        self._prefetch()
+
+    def _keep(self, shown: Shown) -> None:
+        self._cache[shown.sample_id, shown.run] = shown
+        self._cache.move_to_end((shown.sample_id, shown.run))
+        while len(self._cache) > _KEPT:
+            self._cache.popitem(last=False)
+
+    def _prefetch(self) -> None:
+        run = self.run
+        for sample_id in self._window.samples_panel.neighbours(self.sample_id)[:1]:
+            if (sample_id, run) not in self._cache:
+                self._tasks.start(
+                    "prefetch",
+                    lambda sample_id=sample_id: self._read(sample_id, run),
+                    self._keep,
+                    lambda _error: None,  # said when the sample is opened
+                )
+
+    def _on_failed(self, error: Exception) -> None:
+        self.shown = None
+        self._window.canvas.set_image(None)
+        self._window.canvas.set_empty_message("This image cannot be shown", [sentence(error)])
+        self._window.samples.set_status(self.sample_id, "failed")
+        self.shown_changed.emit(None)
+
+    # -- layers -----------------------------------------------------------------------------
+
+    def lay(self) -> None:
+        """Lay the sample's maps over the photograph."""
+        shown = self.shown
+        if shown is None:
+            return
+        space = shown.run_space or self.space
+        reasons: dict[str, str | None] = {}
+        maps = {
+            "prediction": (shown.prediction, shown.run_space),
+            "ground_truth": (shown.target, self._target_space()),
+            "correction": (self.corrected, self.space),
+        }
+        missing = {
+            "prediction": "Run a model to see its prediction",
+            "ground_truth": "This image has no ground truth",
+            "correction": "Nothing corrected yet; the Correct workspace starts one",
+        }
+        for name, (label_map, its_space) in maps.items():
+            there = label_map is not None and its_space is not None
+            reasons[name] = None if there else missing[name]
+            if label_map is not None and its_space is not None:
+                self.labels[name].set_labels(label_map, its_space.colors)
+            else:
+                self.labels[name].clear()
+        for name, overlay in self.scalars.items():
+            values = shown.entropy if name == "entropy" else shown.confidence
+            reasons[name] = None if values is not None else missing["prediction"]
+            if values is None:
+                overlay.clear()
+            else:
+                overlay.set_values(np.ascontiguousarray(values, np.uint8))
+        reasons["errors"] = self._lay_errors(space)
+        self._window.layers_panel.set_available(reasons)
+        self._restyle()
+
+    def _lay_errors(self, space: LabelSpace | None) -> str | None:
+        """Lay the error map; return why there is none."""
+        shown = self.shown
+        assert shown is not None
+        compared = self.corrected if self.corrected is not None else shown.prediction
+        target_space = self._target_space()
+        if shown.target is None or target_space is None:
+            self.errors.clear()
+            return "Errors need ground truth"
+        if compared is None or space is None:
+            self.errors.clear()
+            return "Errors need a prediction"
+        if space.names != target_space.names:
+            self.errors.clear()
+            return f"The run is in {space.name}, the ground truth in {target_space.name}"
+        self.errors.set_maps(shown.target, compared, ignore_index=target_space.ignore_index)
+        return None
+
+    def _target_space(self) -> LabelSpace | None:
+        dataset = self._session.dataset
+        return (dataset.label_space if dataset is not None else None) or self.space
+
+    def _restyle(self) -> None:
+        visible = self._window.legend.visible
+        hidden = [int(index) for index in np.flatnonzero(~visible)]
+        for overlay in self.labels.values():
+            if overlay.hidden != frozenset(hidden):
+                overlay.set_hidden(hidden)
+
+    def _on_visibility(self, name: str, visible: bool) -> None:
+        self.overlays[name].visible = visible and not self._held
+
+    def _on_opacity(self, name: str, opacity: float) -> None:
+        self.overlays[name].opacity = opacity
+
+    def _on_held(self, held: bool) -> None:
+        self._held = held
+        panel = self._window.layers_panel
+        for name, overlay in self.overlays.items():
+            overlay.visible = panel.is_visible(name) and not held
+
+    def _on_class_hovered(self, class_index: int) -> None:
+        for overlay in self.labels.values():
+            overlay.set_highlight(class_index if class_index >= 0 else None)
+
+    def _on_outlines(self, outlines: bool) -> None:
+        for overlay in self.labels.values():
+            overlay.mode = LabelMode.OUTLINE if outlines else LabelMode.FILL

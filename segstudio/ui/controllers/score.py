@@ -1,0 +1,154 @@
+"""Scores on screen: of the run, of the image, and of the correction as it is painted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject
+
+from segstudio.core.errors import SegStudioError
+from segstudio.core.label_space import LabelSpace
+from segstudio.metrics.report import EvaluationReport
+from segstudio.metrics.scores import iou, mean_iou
+from segstudio.session.session import Session
+from segstudio.ui.controllers.desk import Desk, Shown
+from segstudio.ui.controllers.predict import PredictController
+from segstudio.ui.controllers.tasks import Tasks, sentence
+from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models import number
+from segstudio.ui.models.scores import ClassRow, ImageRow
+
+__all__ = ["ScoreController"]
+
+
+class ScoreController(QObject):
+    """Joins the tables and the legend with the session's counts."""
+
+    def __init__(
+        self,
+        window: MainWindow,
+        session: Session,
+        tasks: Tasks,
+        desk: Desk,
+        predict: PredictController,
+    ) -> None:
+        super().__init__(window)
+        self._window, self._session, self._tasks, self._desk = window, session, tasks, desk
+        self._stored: NDArray[np.int64] | None = None
+        desk.run_changed.connect(lambda _run: self.refresh())
+        desk.space_changed.connect(window.legend.set_label_space)
+        desk.shown_changed.connect(self._on_shown)
+        predict.scores_stale.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Make the run's report again, from stored counts, in a thread."""
+        run = self._desk.run
+        if not run:
+            self._window.scores_panel.set_message(
+                "Scores appear here when a model has run on images with ground truth."
+            )
+            self._window.samples.set_scores({})
+            return
+
+        def work() -> tuple[EvaluationReport | None, str, dict[str, float | None]]:
+            scores = self._session.sample_scores(run)
+            try:
+                return self._session.evaluate([run]), "", scores
+            except SegStudioError as error:
+                return None, str(error), scores
+
+        self._tasks.start("report", work, self._on_report, self._on_failed)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._window.scores_panel.set_message(sentence(error))
+
+    def _on_report(self, result: tuple[EvaluationReport | None, str, dict[str, Any]]) -> None:
+        report, problem, scores = result
+        window = self._window
+        window.samples.set_scores(scores)
+        if report is None or not report.runs[0].per_sample:
+            window.scores_panel.set_message(problem or "No image of this run is scored yet.")
+            return
+        run = report.runs[0]
+        space = report.label_space
+        rows = [
+            ClassRow(
+                entry.name,
+                space.classes[entry.index].color,
+                pooled_iou=entry.iou,
+                accuracy=entry.accuracy,
+                precision=entry.precision,
+                pixels=entry.target_pixels,
+            )
+            for entry in run.classes
+        ]
+        mean = ClassRow("Mean over classes", None, pooled_iou=run.miou, accuracy=run.mean_accuracy)
+        window.class_scores.set_rows(rows, mean)
+        window.image_scores.set_rows(
+            [ImageRow(entry.sample_id, entry.miou, entry.pixel_accuracy) for entry in run.per_sample]
+        )
+        window.scores_panel.set_summary(
+            run.run,
+            miou=number(run.miou, 4),
+            accuracy=number(run.pixel_accuracy, 4),
+            images=len(run.per_sample),
+        )
+        self._read_sample()
+
+    # -- the image shown --------------------------------------------------------------------
+
+    def _on_shown(self, shown: Shown | None) -> None:
+        self._show_shares()
+        self._read_sample()
+
+    def _show_shares(self) -> None:
+        shown, space = self._desk.shown, self._desk.space
+        label_map = None
+        if shown is not None:
+            label_map = self._desk.corrected
+            label_map = shown.prediction if label_map is None else label_map
+            label_map = shown.target if label_map is None else label_map
+        if label_map is None or space is None:
+            self._window.legend.set_shares(None)
+            return
+        counts = np.bincount(label_map.reshape(-1), minlength=len(space))[: len(space)]
+        self._window.legend.set_shares(counts / max(1, label_map.size))
+
+    def _read_sample(self) -> None:
+        """Show the stored scores of the image, unless a correction is scored live."""
+        run, sample_id = self._desk.run, self._desk.sample_id
+        self._stored = None
+        if run and sample_id:
+            try:
+                counts = self._session.sample_counts(run, sample_id)
+            except SegStudioError as error:
+                self._window.show_notice("sample", str(error), kind="warning")
+                counts = None
+            self._stored = None if counts is None else counts.confusion()
+        if self._desk.corrected is None:
+            self._show(self._stored, None)
+
+    def show_live(self, confusion: NDArray[np.int64] | None, space: LabelSpace) -> None:
+        """Show the scores of a correction, beside what they were before it."""
+        before = self._stored
+        same = before is not None and confusion is not None and before.shape == confusion.shape
+        self._show(confusion, before if same else None)
+        self._show_shares()
+
+    def _show(self, confusion: NDArray[np.int64] | None, before: NDArray[np.int64] | None) -> None:
+        window = self._window
+        if confusion is None:
+            window.legend.set_iou(None)
+            window.class_scores.set_image_iou([], float("nan"))
+            window.scores_panel.set_image_miou(None)
+            return
+        values = iou(confusion)
+        mean = float(mean_iou(confusion))
+        if len(values) == window.legend.rowCount():
+            window.legend.set_iou(values)
+        window.class_scores.set_image_iou(list(values), mean)
+        window.scores_panel.set_image_miou(
+            mean, None if before is None else float(mean_iou(before))
+        )
