@@ -123,7 +123,7 @@ def main(arguments: Sequence[str], *, open_window: OpenWindow | None = None) -> 
     except BrokenPipeError:
         _abandon_stdout()
         return EXIT_BROKEN_PIPE
-    except Exception as error:  # the last resort: a person reads a sentence, not a traceback
+    except Exception as error:  # noqa: BLE001 - a person reads a sentence, not a traceback
         if isinstance(error, _ClickException):
             _complain(_usage_sentence(error))
         else:

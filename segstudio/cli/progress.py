@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 
@@ -46,7 +46,7 @@ class Interruptible:
         self._asked = False
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> Interruptible:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._on_signal)
         return self

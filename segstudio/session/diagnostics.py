@@ -92,7 +92,7 @@ def _devices(problems: list[str]) -> list[str]:
         from segstudio.inference.devices import available_devices
 
         return available_devices()
-    except Exception as error:  # a broken torch fails in any way it likes
+    except Exception as error:  # noqa: BLE001 - a broken torch fails in any way it likes
         problems.append(f"PyTorch cannot be used: {_one_line(error)}.")
         return []
 
@@ -126,7 +126,7 @@ def _paths(problems: list[str]) -> dict[str, str | None]:
 
     try:
         resources = str(resource_path("label_spaces").parent)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever is broken is what is to be told
         problems.append(_one_line(error) + ".")
         resources = None
     bundled = bundled_plugins()
@@ -147,7 +147,7 @@ def _plugins(problems: list[str]) -> list[str]:
 
     try:
         found = load_plugins()
-    except Exception as error:  # what a plugin pulls in may be what is broken
+    except Exception as error:  # noqa: BLE001 - what a plugin pulls in may be what is broken
         problems.append(f"The plugins cannot be loaded: {_one_line(error)}.")
         return []
     problems += [plugin.error for plugin in found if plugin.error is not None]

@@ -102,8 +102,8 @@ class Session:
             self._layout = ProjectLayout(folder)
             self._corrections = Corrections(dataset, self._layout, store)
         self.dataset_opened.emit(dataset)
-        for sentence in (*dataset.notes, *([note] if note else [])):
-            self.problem.emit(sentence)
+        if note is not None:
+            self.problem.emit(note)
         return dataset
 
     @property

@@ -216,13 +216,21 @@ class _Training:
         dtype = self.autocast or torch.bfloat16
         with torch.autocast(self.device.type, dtype=dtype, enabled=enabled):
             logits = self.network.logits(image)
-        return F.cross_entropy(
+        ignore_index = self.plan.training.label_space.ignore_index
+        total = F.cross_entropy(
             logits.float(),
             target,
             weight=self.weights,
-            ignore_index=self.plan.training.label_space.ignore_index,
+            ignore_index=ignore_index,
             label_smoothing=self.options.label_smoothing,
+            reduction="sum",
         )
+        # The weighted mean, but 0 rather than NaN when every pixel of the batch is ignored.
+        labelled = target != ignore_index
+        if self.weights is None:
+            return total / labelled.sum().clamp(min=1)
+        share = self.weights[target.masked_fill(~labelled, 0)] * labelled
+        return total / share.sum().clamp(min=1e-6)
 
     def _learning_rate(self, step: int) -> float:
         if step < self.options.warmup:

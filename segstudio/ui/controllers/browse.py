@@ -150,9 +150,8 @@ class BrowseController(QObject):
             parts.append(", ".join(dataset.splits))
         if dataset.label_space is not None:
             parts.append(f"{len(dataset.label_space)} classes of {dataset.label_space.name}")
-        window.show_notice(
-            "opened", f"Opened as {dataset.format}:  {'  ·  '.join(parts)}", kind="done", seconds=8
-        )
+        found = f"Opened as {dataset.format}:  {'  ·  '.join(parts)}"
+        window.show_notice("opened", "\n".join([found, *dataset.notes]), kind="done", seconds=8)
 
     def _on_failed(self, error: Exception) -> None:
         self.welcome()

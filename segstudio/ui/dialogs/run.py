@@ -179,7 +179,6 @@ class RunDialog(QDialog):
         self._limit = QSpinBox()
         self._limit.setRange(0, max(self._images, 1))
         self._limit.setSpecialValueText("all")
-        self._limit.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self._limit.setToolTip("Only the first so many images; empty or 0 for all")
         self._limit.valueChanged.connect(self._follow)
         self._restart = QCheckBox("Do finished images again")

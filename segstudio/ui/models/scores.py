@@ -187,10 +187,10 @@ class ImageScoreModel(_Table):
     def value(self, row: int, column: int) -> Any:
         """Return a cell's value."""
         entry = self._rows[row]
-        return (entry.sample_id, entry.miou, entry.pixel_accuracy)[column]
+        return (entry.sample_id.rpartition("/")[2], entry.miou, entry.pixel_accuracy)[column]
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
-        if role == self.SampleIdRole and index.isValid() and index.row() < len(self._rows):
+        if role in (self.SampleIdRole, Qt.ItemDataRole.ToolTipRole) and index.isValid() and index.row() < len(self._rows):
             return self._rows[index.row()].sample_id
         return super().data(index, role)

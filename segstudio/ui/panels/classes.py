@@ -146,6 +146,7 @@ class ClassesPanel(QWidget):
     def __init__(self, model: LegendModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model = model
         self._proxy = _ClassProxy(model)
         self.search = SearchField("Find a class")

@@ -116,6 +116,7 @@ class JobsPanel(QWidget):
     def __init__(self, model: JobsModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model = model
         delegate = _JobDelegate(self)
         self.view = QListView()

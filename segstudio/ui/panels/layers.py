@@ -125,6 +125,7 @@ class LayersPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._run = QComboBox()
         self._run.setAccessibleName("Run shown")
         self._run.setToolTip("The run that prediction, entropy, confidence and errors show")

@@ -158,6 +158,7 @@ class SamplesPanel(QWidget):
     def __init__(self, model: SampleListModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model = model
         self.search = SearchField("Filter images")
         self._count = label(style="muted")
@@ -178,6 +179,7 @@ class SamplesPanel(QWidget):
         self.view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.view.setMouseTracking(True)
         self.view.setAccessibleName("Images")
+        self.setMinimumWidth(272)
         self._arrange()
         self.search.textChanged.connect(model.set_filter)
         self.search.left.connect(self.view.setFocus)

@@ -78,7 +78,7 @@ def _table(model: QSortFilterProxyModel, name: str) -> QTableView:
     header.setHighlightSections(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    header.setDefaultSectionSize(88)
+    header.setDefaultSectionSize(80)
     header.setMinimumSectionSize(72)
     return view
 
@@ -93,6 +93,7 @@ class ScoresPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.setObjectName("panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._title = label(style="section")
         self._figures: dict[str, QLabel] = {}
         class_proxy, image_proxy = _MeanLastProxy(), QSortFilterProxyModel()
@@ -106,6 +107,8 @@ class ScoresPanel(QWidget):
         self.class_view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.image_view = _table(image_proxy, "Scores per image")
         self.image_view.horizontalHeader().resizeSection(2, 112)
+        self.class_view.setMinimumWidth(500)
+        self.image_view.setMinimumWidth(300)
         self.image_view.sortByColumn(1, Qt.SortOrder.AscendingOrder)
         self.image_view.activated.connect(self._on_image)
         self.image_view.clicked.connect(self._on_image)

@@ -96,7 +96,6 @@ class ToolStrip(QWidget):
         self._spin = QSpinBox()
         self._spin.setRange(*BRUSH_LIMITS)
         self._spin.setSuffix(" px")
-        self._spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self._spin.setAlignment(Qt.AlignmentFlag.AlignRight)
         self._spin.setFixedWidth(8 * GRID)
         self._spin.setAccessibleName("Brush size in pixels")

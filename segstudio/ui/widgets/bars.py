@@ -63,7 +63,7 @@ class TopBar(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(GRID, 0, GRID + 4, 0)
         layout.setSpacing(GRID)
-        layout.addWidget(self.menus)
+        layout.addWidget(self.menus, 0, Qt.AlignmentFlag.AlignVCenter)
         layout.addStretch(1)
         layout.addWidget(palette)
         layout.addWidget(self.run)

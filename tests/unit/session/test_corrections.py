@@ -77,7 +77,8 @@ def test_saved_correction_is_what_painting_goes_on_from(session: Session) -> Non
     correction = session.open_correction(sample_id, source=GROUND_TRUTH)
     paint(correction, 20, 20)
     path = session.save_correction(sample_id)
-    assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), correction.document.label_map)
+    written = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(written, correction.document.label_map)
     assert not correction.document.is_dirty
     assert session.status(sample_id) == "corrected"
     assert session.unsaved_samples() == []
@@ -166,7 +167,14 @@ for number in range(10_000):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9")
 def test_kill_while_painting_loses_no_finished_stroke(dataset_folder: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", _PAINTER, dataset_folder, tmp_path / "s.json", Path(__file__).parent],
+        [
+            sys.executable,
+            "-c",
+            _PAINTER,
+            dataset_folder,
+            tmp_path / "s.json",
+            Path(__file__).parent,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
