@@ -251,9 +251,14 @@ class _Training:
                 value.copy_(current[key])
 
     def _class_weights(self) -> Tensor | None:
+        counts = class_pixel_counts(self.plan.training)
+        if not counts[0].any():
+            raise TrainingError(
+                "Every pixel of the training samples is ignored, so there is nothing to learn; "
+                "check the masks and their label space."
+            )
         if self.options.class_weights == "none":
             return None
-        counts = class_pixel_counts(self.plan.training)
         weights = class_weights(counts, self.options.class_weights, self.options.class_weight_power)
         return torch.from_numpy(weights).float().to(self.device)
 

@@ -192,8 +192,16 @@ def test_a_folder_with_nothing_but_ignored_pixels_is_a_sentence(make_plan: MakeP
     plan = make_plan(epochs=1, validation=False)
     for index in range(len(plan.training)):
         plan.training.read(index)[1][:] = 255
-    with pytest.raises(TrainingError, match="loss became nan"):
+    with pytest.raises(TrainingError, match="nothing to learn"):
         train(plan, lambda entry: None)
+
+
+def test_a_batch_with_nothing_but_ignored_pixels_costs_nothing(make_plan: MakePlan) -> None:
+    plan = make_plan(epochs=1, batch=1, validation=False)
+    plan.training.read(0)[1][:] = 255
+    losses: list[float] = []
+    train(plan, lambda entry: losses.append(entry.loss))  # type: ignore[union-attr]
+    assert 0.0 in losses and all(np.isfinite(losses))
 
 
 def test_the_learning_rate_is_poly_after_a_warm_up(make_plan: MakePlan) -> None:
