@@ -1,0 +1,147 @@
+"""Item models: Qt's own contract, order, and long lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from segstudio.core.label_space import load_label_space
+from segstudio.core.types import Sample
+from segstudio.ui.models import NO_NUMBER
+from segstudio.ui.models.jobs import JobsModel, JobView
+from segstudio.ui.models.legend import LegendModel
+from segstudio.ui.models.samples import SampleListModel
+from segstudio.ui.models.scores import ClassRow, ImageRow, ImageScoreModel, ScoreTableModel
+
+
+def _samples(count: int) -> tuple[Sample, ...]:
+    path = Path("image.png")
+    return tuple(Sample(f"town/{number:06}", path, None, "val") for number in range(count))
+
+
+def _ids(model: SampleListModel) -> list[str]:
+    return [model.index(row).data(model.SampleIdRole) for row in range(model.rowCount())]
+
+
+@pytest.fixture
+def samples(qapp) -> SampleListModel:
+    model = SampleListModel()
+    model.set_samples(_samples(4))
+    model.set_scores({"town/000000": 0.5, "town/000001": None, "town/000003": 0.2})
+    return model
+
+
+def test_sample_list_keeps_qts_contract(samples: SampleListModel, qtmodeltester) -> None:
+    qtmodeltester.check(samples)
+    samples.set_sort("miou")
+    samples.set_filter("0003")
+    samples.set_filter("")
+    samples.set_samples(_samples(2))
+    assert samples.rowCount() == 2
+
+
+def test_samples_without_a_score_come_last(samples: SampleListModel) -> None:
+    samples.set_sort("miou")
+    assert _ids(samples) == ["town/000003", "town/000000", "town/000001", "town/000002"]
+    samples.set_sort("miou", descending=True)
+    assert _ids(samples) == ["town/000000", "town/000003", "town/000001", "town/000002"]
+
+
+def test_the_filter_wants_every_word(samples: SampleListModel) -> None:
+    samples.set_filter("TOWN 02")
+    assert _ids(samples) == ["town/000002"]
+    assert samples.total == 4
+    assert samples.row_of("town/000001") == -1
+    assert samples.sample("town/000001") is not None
+
+
+def test_a_selection_follows_its_sample(samples: SampleListModel) -> None:
+    from PySide6.QtCore import QPersistentModelIndex
+
+    kept = QPersistentModelIndex(samples.index(3))
+    samples.set_sort("miou")
+    assert kept.row() == 0
+    assert kept.data(samples.SampleIdRole) == "town/000003"
+
+
+def test_one_score_is_put_into_its_order(samples: SampleListModel) -> None:
+    samples.set_sort("status")
+    samples.set_statuses({"town/000002": "corrected"})
+    assert _ids(samples)[-1] == "town/000002"
+    samples.set_status("town/000000", "in progress")
+    assert samples.index(samples.row_of("town/000000")).data(samples.StatusRole) == "in progress"
+
+
+def test_a_hundred_thousand_samples(qapp) -> None:
+    model = SampleListModel()
+    listed = _samples(100_000)
+    wanted: list[str] = []
+    model.thumbnail_requested.connect(wanted.append)
+    model.set_samples(listed)
+    assert model.rowCount() == 100_000
+    assert model.index(99_999).data() == "099999"
+    assert model.index(5).data(model.ThumbnailRole) is None
+    assert wanted == ["town/000005"], "only what is painted is read"
+    model.set_scores({f"town/{number:06}": number / 1e5 for number in range(100_000)})
+    model.set_sort("miou", descending=True)
+    assert model.index(0).data(model.SampleIdRole) == "town/099999"
+    assert len(model.search("0999", 5)) == 5
+
+
+def test_legend(qapp, qtmodeltester) -> None:
+    model = LegendModel()
+    model.set_label_space(load_label_space("camvid"))
+    qtmodeltester.check(model)
+    assert model.rowCount() == 11
+    seen: list[np.ndarray] = []
+    model.visibility_changed.connect(seen.append)
+    model.solo(4)
+    assert np.flatnonzero(seen[-1]).tolist() == [4]
+    model.solo(4)
+    assert seen[-1].all()
+    model.set_favourite(1, 8)
+    assert model.favourites[0] == 8
+    assert model.favourites[8] == 0, "the two change places"
+    model.set_iou(None)
+    assert model.index(0, model.IOU).data() == NO_NUMBER
+
+
+def test_class_scores(qapp, qtmodeltester) -> None:
+    model = ScoreTableModel()
+    rows = [ClassRow("road", (1, 2, 3), pooled_iou=0.5, pixels=1234), ClassRow("sky", (4, 5, 6))]
+    model.set_rows(rows, ClassRow("Mean over classes", None, pooled_iou=0.5))
+    qtmodeltester.check(model)
+    assert model.rowCount() == 3
+    assert model.is_mean(2)
+    assert model.index(0, 2).data() == "0.50"
+    assert model.index(1, 2).data() == NO_NUMBER
+    assert model.index(1, 2).data(model.SortRole) < model.index(0, 2).data(model.SortRole)
+    model.set_image_iou([0.25, 0.75], 0.5)
+    assert [model.index(row, 1).data() for row in range(3)] == ["0.25", "0.75", "0.50"]
+
+
+def test_image_scores(qapp, qtmodeltester) -> None:
+    model = ImageScoreModel()
+    model.set_rows([ImageRow("town/1", 0.25, 0.5), ImageRow("town/2", float("nan"), 1.0)])
+    qtmodeltester.check(model)
+    assert model.index(0, 0).data() == "1"
+    assert model.index(0, 0).data(model.SampleIdRole) == "town/1"
+    assert model.index(1, 1).data() == NO_NUMBER
+    assert model.headerData(1, Qt.Orientation.Horizontal) == "mIoU"
+
+
+def test_jobs(qapp, qtmodeltester) -> None:
+    model = JobsModel()
+    qtmodeltester.check(model)
+    model.set_job(JobView("a", "First", 1, 4, state="running"))
+    model.add_error("a", "town/1", "It cannot be read.")
+    model.set_job(JobView("b", "Second", state="starting"))
+    model.set_job(JobView("a", "First", 4, 4, failed=1, state="done"))
+    kinds = [model.index(row).data(model.KindRole) for row in range(model.rowCount())]
+    assert kinds == ["job", "job", "error"]
+    assert model.index(2).data(model.SampleIdRole) == "town/1"
+    assert [job.job_id for job in model.active] == ["b"]
+    model.clear_finished()
+    assert model.rowCount() == 1
