@@ -26,13 +26,14 @@ def main() -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    from segstudio.cli.app import main as run_command
     from segstudio.cli.window import display_problem, parse_window_arguments
     from segstudio.core.errors import SegStudioError
 
     try:
         window = parse_window_arguments(arguments)
         if window is None:
+            from segstudio.cli.app import main as run_command
+
             return run_command(arguments, open_window=open_window)
         problem = display_problem()
         if problem is not None:

@@ -11,22 +11,10 @@ from pathlib import Path
 
 import typer
 
+from segstudio.cli.names import COMMANDS
 from segstudio.core.errors import CancelledError, SegStudioError
 
 __all__ = ["COMMANDS", "OpenWindow", "main"]
-
-COMMANDS = (
-    "demo",
-    "doctor",
-    "evaluate",
-    "export",
-    "inspect",
-    "list",
-    "run",
-    "score",
-    "train",
-)
-"""Names of the subcommands; anything else that is not an option opens the window."""
 
 OpenWindow = Callable[[Path | None, Path | None, Sequence[str]], int]
 """Opens the window on a path, saves a screenshot if asked, starts these models."""

@@ -66,7 +66,8 @@ def evaluate(
     lost = {entry.sample_id: entry.error for entry in display.failed}
     extra = [(key, error) for key, error in lost.items() if key not in known]
     result = replace(result, failed=tuple(sorted((*result.failed, *extra))))
-    told = {entry.sample_id for entry in (*display.failed, *display.unscored)}
+    told = {entry.sample_id for entry in display.failed}
+    told |= {entry.sample_id for entry in display.unscored}
     say_failures([entry for entry in result.failed if entry[0] not in told])
     if report is not None:
         from segstudio.session.report_files import write_report

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segstudio.cli.app import COMMANDS
+from segstudio.cli.names import COMMANDS
 from segstudio.core.errors import SegStudioError, UsageError
 from segstudio.core.registry import did_you_mean
 

@@ -15,7 +15,7 @@ import time
 BARE = "import PySide6.QtWidgets, pyqtgraph"
 WINDOW = """
 import os
-import segstudio.__main__, segstudio.cli.app, segstudio.cli.window  # what the command goes through
+import segstudio.__main__, segstudio.cli.window  # what the command goes through
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 from segstudio.session.settings import Settings

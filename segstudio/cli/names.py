@@ -1,0 +1,18 @@
+"""Names of the subcommands, apart from their code: the window asks for them at its start."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = (
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "inspect",
+    "list",
+    "run",
+    "score",
+    "train",
+)
+"""Names of the subcommands; anything else that is not an option opens the window."""

@@ -1,0 +1,511 @@
+"""What a person does in the window, from the folder to the file, offscreen."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDialog
+from segstudio.datasets.images import read_source_map
+from segstudio.session.session import Session
+from segstudio.session.settings import Settings
+from segstudio.ui.app import Application
+from segstudio.ui.controllers.tasks import Tasks
+from segstudio.ui.dialogs.export import ExportChoice, ExportDialog
+
+TIMEOUT = 20_000
+
+
+def _notice(application: Application, topic: str) -> str:
+    notice = application.window.notices.notice(topic)
+    return "" if notice is None else notice.text
+
+
+def _status(application: Application, sample_id: str) -> str:
+    model = application.window.samples
+    return model.index(model.row_of(sample_id)).data(model.StatusRole)
+
+
+def _show(application: Application, sample_id: str, qtbot) -> None:
+    desk = application.desk
+    desk.show(sample_id)
+    qtbot.waitUntil(
+        lambda: desk.shown is not None and desk.shown.sample_id == sample_id, timeout=TIMEOUT
+    )
+
+
+def _correct(application: Application, qtbot) -> None:
+    """Go to Correct and wait until the sample shown can be painted."""
+    application.window.actions_["workspace_correct"].trigger()
+    qtbot.waitUntil(lambda: application.edit.correction is not None, timeout=TIMEOUT)
+
+
+def _stroke(application: Application, *, size: int = 11, class_index: int = 7) -> None:
+    """Paint from (row 40, col 20) to (40, 70) with the mouse."""
+    window = application.window
+    viewport = window.canvas._view.viewport()
+
+    def at(row: int, col: int):
+        point = window.canvas.widget_position(row + 0.5, col + 0.5).toPoint()
+        return viewport.mapFrom(window.canvas, point)
+
+    application.edit.choose_class(class_index)
+    window.tool_strip.set_size(size)
+    QTest.mousePress(viewport, Qt.MouseButton.LeftButton, pos=at(40, 20))
+    for col in range(20, 71, 5):
+        QTest.mouseMove(viewport, at(40, col))
+        QApplication.processEvents()
+    QTest.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=at(40, 70))
+
+
+def _target(folder: Path, sample_id: str) -> np.ndarray:
+    return read_source_map(folder / "masks" / f"{sample_id}.png")
+
+
+def _layer(folder: Path, run: str, sample_id: str) -> np.ndarray:
+    return read_source_map(folder / ".segstudio/runs" / run / "labels" / f"{sample_id}.png")
+
+
+# -- browsing ---------------------------------------------------------------------------------
+
+
+def test_a_folder_is_listed_and_its_first_image_shown(
+    start, dataset_folder: Path, qtbot
+) -> None:
+    application = start(dataset_folder)
+    window = application.window
+    assert window.samples.rowCount() == 4
+    assert application.desk.sample_id == window.samples.sample_at(0).sample_id == "0"
+    assert window.canvas.image_shape == (64, 96)
+    shown = application.desk.labels["ground_truth"].labels
+    np.testing.assert_array_equal(shown, _target(dataset_folder, "0"))
+    assert not window.layers_panel._rows["prediction"].isEnabled(), "nothing was run yet"
+    assert "Opened as paired:  4 images" in _notice(application, "opened")
+    assert window.windowTitle().startswith("data")
+    assert window.actions_["run"].isEnabled()
+
+
+def test_thumbnails_reach_the_list(application: Application, qtbot) -> None:
+    model = application.window.samples
+    qtbot.waitUntil(lambda: model.index(0).data(model.ThumbnailRole) is not None, timeout=TIMEOUT)
+
+
+def test_next_and_previous_keep_the_zoom(application: Application, qtbot) -> None:
+    window = application.window
+    window.canvas.set_scale(3.0)
+    window.canvas.center_on(10, 20)
+    before = window.canvas.view_state
+    window.actions_["next_sample"].trigger()
+    qtbot.waitUntil(lambda: application.desk.shown.sample_id == "1", timeout=TIMEOUT)
+    assert window.canvas.view_state == before
+    assert window.canvas.scale == pytest.approx(3.0)
+    window.actions_["previous_sample"].trigger()
+    qtbot.waitUntil(lambda: application.desk.shown.sample_id == "0", timeout=TIMEOUT)
+    assert window.canvas.view_state == before
+
+
+def test_a_folder_that_is_no_dataset_is_one_sentence(start, tmp_path: Path, qtbot) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    application = start(empty, shown=False)
+    qtbot.waitUntil(lambda: bool(_notice(application, "opened")), timeout=TIMEOUT)
+    text = _notice(application, "opened")
+    assert str(empty) in text
+    assert "unexpected" not in text and "\n" not in text
+    assert application.window.samples.rowCount() == 0
+
+
+def test_an_unreadable_image_is_a_sentence_and_the_rest_goes_on(
+    start, dataset_folder: Path, qtbot
+) -> None:
+    (dataset_folder / "images" / "1.png").write_bytes(b"no picture")
+    application = start(dataset_folder)
+    window = application.window
+    application.desk.show("1")
+    qtbot.waitUntil(lambda: _status(application, "1") == "failed", timeout=TIMEOUT)
+    assert application.desk.shown is None
+    assert window.canvas.image_shape is None
+    window.actions_["next_sample"].trigger()
+    qtbot.waitUntil(
+        lambda: application.desk.shown is not None and application.desk.shown.sample_id == "2",
+        timeout=TIMEOUT,
+    )
+    assert window.canvas.image_shape == (64, 96)
+
+
+def test_the_window_comes_back_where_it_was(start, dataset_folder: Path, qtbot) -> None:
+    first = start(dataset_folder)
+    _show(first, "2", qtbot)
+    first.window.tool_strip.set_size(33)
+    first.window.docks["jobs"].hide()
+    first.window.close()
+    settings = Settings()
+    assert settings.get("last") == str(dataset_folder.resolve())
+    assert settings.get("last_sample") == "2"
+    assert set(settings.get("layout")) == {"geometry", "layouts", "folded"}
+    second = start(None)
+    assert second.desk.sample_id == "2"
+    assert second.window.tool_strip.brush_size == 33
+    assert second.window.docks["jobs"].isHidden()
+
+
+def test_a_dropped_checkpoint_is_added_to_the_models(
+    application: Application, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "mine.safetensors"
+    checkpoint.write_bytes(b"")
+    application.window.path_dropped.emit(checkpoint)
+    assert str(checkpoint) in {model.name for model in application.session.models()}
+    assert "mine.safetensors was added" in _notice(application, "opened")
+    assert application.desk.sample_id == "0", "the dataset stays open"
+
+
+# -- predictions and scores -------------------------------------------------------------------
+
+
+def test_a_stored_run_is_laid_over_the_image(
+    application: Application, dataset_folder: Path, stored_run: str, qtbot
+) -> None:
+    desk = application.desk
+    assert desk.run == stored_run
+    for sample_id in ("0", "3"):
+        _show(application, sample_id, qtbot)
+        stored = _layer(dataset_folder, stored_run, sample_id)
+        np.testing.assert_array_equal(desk.labels["prediction"].labels, stored)
+    assert desk.shown.entropy is not None
+    assert _status(application, "3") == "predicted"
+
+
+def test_scores_are_those_of_the_session(application: Application, stored_run: str) -> None:
+    window, report = application.window, application.session.evaluate([stored_run])
+    run = report.runs[0]
+    shown = [window.class_scores.value(row, 2) for row in range(12)]
+    np.testing.assert_array_equal(shown, [*(entry.iou for entry in run.classes), run.miou])
+    assert f"{run.miou:.4f}" in window.scores_panel.shown_figures
+    assert 0.5 < run.miou < 1.0
+    assert window.image_scores.rowCount() == 4
+    model = window.samples
+    miou = {entry.sample_id: entry.miou for entry in run.per_sample}
+    for row in range(4):
+        index = model.index(row)
+        assert index.data(model.MiouRole) == pytest.approx(miou[index.data(model.SampleIdRole)])
+    assert miou["3"] < miou["0"]
+
+
+def test_errors_mark_the_wrong_block(
+    application: Application, dataset_folder: Path, stored_run: str
+) -> None:
+    application.window.layers_panel.set_visible("errors", True)
+    target = _target(dataset_folder, "0")
+    wrong = (target != 255) & (target != _layer(dataset_folder, stored_run, "0"))
+    pixels = application.desk.errors.pixels
+    assert wrong.any()
+    np.testing.assert_array_equal(pixels[target != 255] != 0, wrong[target != 255])
+
+
+def test_hidden_and_solo_classes_reach_the_overlays(application: Application) -> None:
+    legend, overlay = application.window.legend, application.desk.labels["prediction"]
+    legend.set_visible(3, False)
+    assert overlay.hidden == {3}
+    assert not overlay.pixels[overlay.labels == 3].any()
+    legend.solo(3)
+    assert overlay.hidden == set(range(11)) - {3}
+    legend.show_all()
+    assert overlay.hidden == set()
+
+
+def test_overlays_are_off_while_they_are_held(application: Application) -> None:
+    window, overlay = application.window, application.desk.labels["prediction"]
+    window.overlays_held.emit(True)
+    assert not overlay.visible
+    window.overlays_held.emit(False)
+    assert overlay.visible
+
+
+def test_the_readout_names_every_layer(application: Application, qtbot) -> None:
+    _correct(application, qtbot)
+    names = application.desk.space.names
+    shown = application.desk.shown
+    text = application.readout.text(24, 20)
+    assert text.startswith("row 24  col 20")
+    assert f"correction {names[3]}" in text
+    assert f"stored {names[3]} (0.50)" in text
+    assert f"ground truth {names[shown.target[24, 20]]}" in text
+    assert "entropy 0.50" in text
+    assert "ground truth unlabelled" in application.readout.text(0, 0)
+    application.window.canvas.hovered.emit(24, 20)
+    assert application.window.status.readout.toolTip() == ""
+    application.window.canvas.hovered.emit(None, None)
+
+
+# -- correcting -------------------------------------------------------------------------------
+
+
+def test_a_stroke_changes_map_and_figures_and_is_undone_redone_saved(
+    application: Application, dataset_folder: Path, stored_run: str, qtbot
+) -> None:
+    window, actions = application.window, application.window.actions_
+    _correct(application, qtbot)
+    document = application.edit.correction.document
+    predicted = _layer(dataset_folder, stored_run, "0")
+    np.testing.assert_array_equal(document.label_map, predicted)
+    assert application.edit.correction.source == stored_run
+    assert not actions["undo"].isEnabled() and not actions["save"].isEnabled()
+    figures = window.scores_panel.shown_figures[1]
+
+    _stroke(application)
+    assert (document.label_map[40, 20:71] == 7).all()
+    assert (document.label_map[:30] == predicted[:30]).all(), "the brush is 11 pixels wide"
+    qtbot.waitUntil(lambda: window.scores_panel.shown_figures[1] != figures, timeout=TIMEOUT)
+    assert _status(application, "0") == "in progress"
+    painted, changed = document.label_map.copy(), window.scores_panel.shown_figures[1]
+
+    actions["undo"].trigger()
+    np.testing.assert_array_equal(document.label_map, predicted)
+    qtbot.waitUntil(lambda: window.scores_panel.shown_figures[1] == figures, timeout=TIMEOUT)
+    actions["redo"].trigger()
+    np.testing.assert_array_equal(document.label_map, painted)
+    qtbot.waitUntil(lambda: window.scores_panel.shown_figures[1] == changed, timeout=TIMEOUT)
+
+    assert actions["save"].isEnabled()
+    actions["save"].trigger()
+    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    np.testing.assert_array_equal(saved, painted)
+    assert _status(application, "0") == "corrected"
+    assert application.session.status("0") == "corrected"
+    assert not actions["save"].isEnabled()
+
+
+def test_live_scores_are_those_of_a_full_count(application: Application, qtbot) -> None:
+    from segstudio.metrics.confusion import confusion_matrix
+
+    _correct(application, qtbot)
+    _stroke(application)
+    correction = application.edit.correction
+    target = application.desk.shown.target
+    full = confusion_matrix(target, correction.document.label_map, 11, ignore_index=255)
+    np.testing.assert_array_equal(correction.live.confusion, full)
+
+
+def test_the_overlay_shows_the_stroke_at_once(application: Application, qtbot) -> None:
+    _correct(application, qtbot)
+    overlay = application.desk.labels["correction"]
+    assert overlay.visible
+    _stroke(application)
+    red, green, blue = application.desk.space.colors[7]
+    assert overlay.pixels[40, 45] == 0xFF000000 | red << 16 | green << 8 | blue
+    assert not application.desk.labels["prediction"].visible
+
+
+def test_leaving_an_image_saves_it(
+    application: Application, dataset_folder: Path, qtbot
+) -> None:
+    _correct(application, qtbot)
+    _stroke(application)
+    painted = application.edit.correction.document.label_map.copy()
+    application.window.actions_["next_sample"].trigger()
+    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    np.testing.assert_array_equal(saved, painted)
+    assert _status(application, "0") == "corrected"
+    qtbot.waitUntil(
+        lambda: application.edit.correction is not None
+        and application.edit.correction.sample_id == "1",
+        timeout=TIMEOUT,
+    )
+    _show(application, "0", qtbot)
+    qtbot.waitUntil(lambda: application.edit.correction.sample_id == "0", timeout=TIMEOUT)
+    np.testing.assert_array_equal(application.edit.correction.document.label_map, painted)
+
+
+def test_closing_the_window_saves_it(
+    application: Application, dataset_folder: Path, qtbot
+) -> None:
+    _correct(application, qtbot)
+    _stroke(application)
+    application.window.close()
+    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    assert (saved[40, 20:71] == 7).all()
+
+
+def test_picking_takes_the_class_under_the_pointer(application: Application, qtbot) -> None:
+    _correct(application, qtbot)
+    window = application.window
+    window.actions_["tool_pick"].trigger()
+    viewport = window.canvas._view.viewport()
+    point = window.canvas.widget_position(24.5, 20.5).toPoint()
+    QTest.mouseClick(
+        viewport, Qt.MouseButton.LeftButton, pos=viewport.mapFrom(window.canvas, point)
+    )
+    assert window.legend.active == 3
+    assert not application.edit.correction.document.is_dirty
+
+
+def test_unsaved_strokes_come_back_after_a_crash(
+    start, dataset_folder: Path, stored_run: str, tmp_path: Path, qtbot
+) -> None:
+    # The journal of a session that never saved is what a killed process leaves.
+    session = Session(Settings(tmp_path / "other.json"))
+    session.open_dataset(dataset_folder)
+    document = session.open_correction("2", source=stored_run).document
+    from segstudio.core.pointer import PointerEvent, PointerKind
+    from segstudio.editing.driver import StrokeDriver
+    from segstudio.editing.tool import TOOLS
+
+    tool = TOOLS.get("brush")
+    driver = StrokeDriver(document, tool(), active_class=7, options=tool.Options())
+    driver.handle(PointerEvent(PointerKind.PRESS, 40.0, 40.0))
+    driver.handle(PointerEvent(PointerKind.RELEASE, 40.0, 40.0))
+    painted = document.label_map.copy()
+    assert painted[40, 40] == 7
+    session.close()
+
+    application = start(dataset_folder)
+    assert "2 has strokes that were not saved" in _notice(application, "recovered")
+    assert application.session.unsaved_samples() == ["2"]
+    qtbot.waitUntil(lambda: _status(application, "2") == "in progress", timeout=TIMEOUT)
+    _show(application, "2", qtbot)
+    _correct(application, qtbot)
+    assert application.edit.correction.recovered_strokes == 1
+    np.testing.assert_array_equal(application.edit.correction.document.label_map, painted)
+    application.window.actions_["undo"].trigger()
+    predicted = _layer(dataset_folder, stored_run, "2")
+    np.testing.assert_array_equal(application.edit.correction.document.label_map, predicted)
+
+
+def test_a_correction_that_cannot_be_saved_says_so_and_keeps_the_strokes(
+    application: Application, dataset_folder: Path, qtbot
+) -> None:
+    _correct(application, qtbot)
+    _stroke(application)
+    (dataset_folder / ".segstudio" / "corrections").write_text("a file where a folder goes")
+    application.window.actions_["save"].trigger()
+    assert "The strokes are kept in the journal." in _notice(application, "save")
+    assert application.edit.correction.document.is_dirty
+    (dataset_folder / ".segstudio" / "corrections").unlink()
+    application.window.actions_["save"].trigger()
+    assert _notice(application, "save") == ""
+    assert not application.edit.correction.document.is_dirty
+
+
+# -- exporting and running --------------------------------------------------------------------
+
+
+def test_export_writes_what_was_chosen(
+    application: Application,
+    dataset_folder: Path,
+    stored_run: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot,
+) -> None:
+    destination = tmp_path / "out"
+    choice = ExportChoice(f"prediction:{stored_run}", "index-png", destination)
+    monkeypatch.setattr(ExportDialog, "exec", lambda _self: QDialog.DialogCode.Accepted)
+    monkeypatch.setattr(ExportDialog, "choice", lambda _self: choice)
+    application.window.actions_["export"].trigger()
+    qtbot.waitUntil(lambda: "were written" in _notice(application, "export"), timeout=TIMEOUT)
+    found = sorted(destination.rglob("3.png"))
+    assert len(found) == 1
+    np.testing.assert_array_equal(
+        read_source_map(found[0]), _layer(dataset_folder, stored_run, "3")
+    )
+    assert application.settings.get("exporter") == "index-png"
+
+
+def test_exporting_nothing_is_a_sentence(start, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.full((16, 16, 3), 90, np.uint8))
+    application = start(folder)
+    application.commands.export()
+    assert "nothing to export yet" in _notice(application, "export")
+
+
+def test_a_model_runs_in_the_worker_and_its_results_arrive(
+    start, dataset_folder: Path, tiny_model: Path, qtbot
+) -> None:
+    application = start(dataset_folder)
+    window = application.window
+    running: list[int] = []
+
+    def count(event: object) -> None:
+        assert not application.session.jobs()[-1].is_over or running
+        running.append(sum(_status(application, str(n)) == "predicted" for n in range(4)))
+
+    application.bridge.prediction_ready.connect(count)
+    with qtbot.waitSignal(application.predict.finished, timeout=120_000) as ended:
+        application.predict.start([str(tiny_model)])
+        qtbot.waitUntil(lambda: not window.status._job.isHidden(), timeout=TIMEOUT)
+        assert window.actions_["cancel_job"].isEnabled()
+    state = ended.args[0]
+    assert (state.state, state.done, state.total, state.failed) == ("done", 4, 4, 0)
+    assert running == [1, 2, 3, 4], "the list follows while the job runs"
+    assert window.status._job.isHidden()
+    assert not window.actions_["cancel_job"].isEnabled()
+    qtbot.waitUntil(lambda: application.desk.shown.prediction is not None, timeout=TIMEOUT)
+    run = application.desk.run
+    np.testing.assert_array_equal(
+        application.desk.labels["prediction"].labels, _layer(dataset_folder, run, "0")
+    )
+    qtbot.waitUntil(lambda: window.class_scores.rowCount() == 12, timeout=TIMEOUT)
+
+
+def test_a_model_that_is_not_there_is_a_sentence(
+    application: Application, tmp_path: Path, qtbot
+) -> None:
+    with qtbot.waitSignal(application.predict.finished, timeout=120_000) as ended:
+        application.predict.start([str(tmp_path / "absent.safetensors")])
+    assert ended.args[0].state == "failed"
+    assert "absent.safetensors" in ended.args[0].message
+    assert application.window.status._job.isHidden()
+
+
+# -- tasks ------------------------------------------------------------------------------------
+
+
+def test_a_stale_answer_is_dropped(qapp, qtbot) -> None:
+    tasks, gate, answers = Tasks(), threading.Event(), []
+
+    def slow() -> str:
+        gate.wait(20)
+        return "first"
+
+    tasks.start("topic", slow, answers.append)
+    tasks.start("topic", lambda: "second", answers.append)
+    tasks.start("other", lambda: "else", answers.append)
+    qtbot.waitUntil(lambda: len(answers) == 2, timeout=TIMEOUT)
+    with qtbot.waitSignal(tasks.answered, timeout=TIMEOUT):
+        gate.set()
+    qapp.processEvents()
+    assert sorted(answers) == ["else", "second"]
+    tasks.close()
+
+
+def test_an_error_reaches_the_one_who_asked(qapp, qtbot) -> None:
+    tasks, errors = Tasks(), []
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    tasks.start("topic", fail, lambda _result: None, errors.append)
+    qtbot.waitUntil(lambda: len(errors) == 1, timeout=TIMEOUT)
+    with qtbot.waitSignal(tasks.failed, timeout=TIMEOUT) as unwanted:
+        tasks.start("topic", fail, lambda _result: None)
+    assert isinstance(unwanted.args[0], ValueError)
+    tasks.close()
+
+
+def test_images_of_a_folder_that_vanished_are_sentences(
+    application: Application, dataset_folder: Path, qtbot
+) -> None:
+    application.desk._cache.clear()
+    shutil.rmtree(dataset_folder / "images")
+    application.desk.show("3")
+    qtbot.waitUntil(lambda: _status(application, "3") == "failed", timeout=TIMEOUT)
+    assert "error" not in application.window.notices.topics()
