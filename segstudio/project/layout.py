@@ -84,7 +84,7 @@ def choose_project_folder(
     if project is not None:
         return make_folder(project), None
     usual = dataset_root / PROJECT_FOLDER
-    if os.access(usual if usual.is_dir() else dataset_root, os.W_OK | os.X_OK):
+    if _is_writable(usual if usual.is_dir() else dataset_root):
         return make_folder(usual), None
     import platformdirs
 
@@ -94,3 +94,16 @@ def choose_project_folder(
     folder = Path(platformdirs.user_data_dir("segstudio", appauthor=False)) / "projects" / name
     note = f"{dataset_root} cannot be written, so the project is kept in {folder}."
     return make_folder(folder), note
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether a folder may be written, by its own word as well as by the system's.
+
+    An administrator's process may write everywhere; a folder that nobody has the permission to
+    write is meant to stay as it is all the same.
+    """
+    try:
+        marked = folder.stat().st_mode & 0o222
+    except OSError:
+        return False
+    return bool(marked) and os.access(folder, os.W_OK | os.X_OK)

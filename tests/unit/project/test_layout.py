@@ -70,3 +70,19 @@ def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match="Cannot write"):
         choose_project_folder(tmp_path, tmp_path / "file" / "project")
+
+
+def test_a_folder_that_nobody_may_write_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    dataset.chmod(0o555)  # an administrator could write all the same
+    try:
+        folder, note = choose_project_folder(dataset)
+    finally:
+        dataset.chmod(0o755)
+    assert folder.is_relative_to(tmp_path / "home") and folder.is_dir()
+    assert note is not None and str(dataset) in note
+    assert list(dataset.iterdir()) == []
