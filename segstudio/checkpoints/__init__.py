@@ -1,0 +1,1 @@
+"""Opening any published checkpoint safely and recognising what it is."""

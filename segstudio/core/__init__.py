@@ -1,0 +1,1 @@
+"""The field's words as types, on numpy and the standard library alone."""

@@ -1,0 +1,1 @@
+"""The seeds' recipe: data, augmentation, the resumable loop."""

@@ -38,7 +38,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dataset_folder(tmp_path: Path) -> Path:
-    """Four 64 x 96 images "0".."3" with masks in CamVid's classes, in the paired layout."""
+    """Four 64 x 96 images "images/0.png" ... with masks in CamVid's classes, in the paired layout."""
     root = tmp_path / "data"
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)

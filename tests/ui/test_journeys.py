@@ -19,7 +19,8 @@ from segstudio.ui.app import Application
 from segstudio.ui.controllers.tasks import Tasks
 from segstudio.ui.dialogs.export import ExportChoice, ExportDialog
 
-TIMEOUT = 20_000
+TIMEOUT = 10_000
+IDS = [f"images/{number}.png" for number in range(4)]
 
 
 def _notice(application: Application, topic: str) -> str:
@@ -65,7 +66,7 @@ def _stroke(application: Application, *, size: int = 11, class_index: int = 7) -
 
 
 def _target(folder: Path, sample_id: str) -> np.ndarray:
-    return read_source_map(folder / "masks" / f"{sample_id}.png")
+    return read_source_map(folder / "masks" / Path(sample_id).name)
 
 
 def _layer(folder: Path, run: str, sample_id: str) -> np.ndarray:
@@ -81,10 +82,10 @@ def test_a_folder_is_listed_and_its_first_image_shown(
     application = start(dataset_folder)
     window = application.window
     assert window.samples.rowCount() == 4
-    assert application.desk.sample_id == window.samples.sample_at(0).sample_id == "0"
+    assert application.desk.sample_id == window.samples.sample_at(0).sample_id == IDS[0]
     assert window.canvas.image_shape == (64, 96)
     shown = application.desk.labels["ground_truth"].labels
-    np.testing.assert_array_equal(shown, _target(dataset_folder, "0"))
+    np.testing.assert_array_equal(shown, _target(dataset_folder, IDS[0]))
     assert not window.layers_panel._rows["prediction"].isEnabled(), "nothing was run yet"
     assert "Opened as paired:  4 images" in _notice(application, "opened")
     assert window.windowTitle().startswith("data")
@@ -102,11 +103,11 @@ def test_next_and_previous_keep_the_zoom(application: Application, qtbot) -> Non
     window.canvas.center_on(10, 20)
     before = window.canvas.view_state
     window.actions_["next_sample"].trigger()
-    qtbot.waitUntil(lambda: application.desk.shown.sample_id == "1", timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: application.desk.shown.sample_id == IDS[1], timeout=TIMEOUT)
     assert window.canvas.view_state == before
     assert window.canvas.scale == pytest.approx(3.0)
     window.actions_["previous_sample"].trigger()
-    qtbot.waitUntil(lambda: application.desk.shown.sample_id == "0", timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: application.desk.shown.sample_id == IDS[0], timeout=TIMEOUT)
     assert window.canvas.view_state == before
 
 
@@ -127,13 +128,13 @@ def test_an_unreadable_image_is_a_sentence_and_the_rest_goes_on(
     (dataset_folder / "images" / "1.png").write_bytes(b"no picture")
     application = start(dataset_folder)
     window = application.window
-    application.desk.show("1")
-    qtbot.waitUntil(lambda: _status(application, "1") == "failed", timeout=TIMEOUT)
+    application.desk.show(IDS[1])
+    qtbot.waitUntil(lambda: _status(application, IDS[1]) == "failed", timeout=TIMEOUT)
     assert application.desk.shown is None
     assert window.canvas.image_shape is None
     window.actions_["next_sample"].trigger()
     qtbot.waitUntil(
-        lambda: application.desk.shown is not None and application.desk.shown.sample_id == "2",
+        lambda: application.desk.shown is not None and application.desk.shown.sample_id == IDS[2],
         timeout=TIMEOUT,
     )
     assert window.canvas.image_shape == (64, 96)
@@ -141,16 +142,16 @@ def test_an_unreadable_image_is_a_sentence_and_the_rest_goes_on(
 
 def test_the_window_comes_back_where_it_was(start, dataset_folder: Path, qtbot) -> None:
     first = start(dataset_folder)
-    _show(first, "2", qtbot)
+    _show(first, IDS[2], qtbot)
     first.window.tool_strip.set_size(33)
     first.window.docks["jobs"].hide()
     first.window.close()
     settings = Settings()
     assert settings.get("last") == str(dataset_folder.resolve())
-    assert settings.get("last_sample") == "2"
+    assert settings.get("last_sample") == IDS[2]
     assert set(settings.get("layout")) == {"geometry", "layouts", "folded"}
     second = start(None)
-    assert second.desk.sample_id == "2"
+    assert second.desk.sample_id == IDS[2]
     assert second.window.tool_strip.brush_size == 33
     assert second.window.docks["jobs"].isHidden()
 
@@ -163,7 +164,7 @@ def test_a_dropped_checkpoint_is_added_to_the_models(
     application.window.path_dropped.emit(checkpoint)
     assert str(checkpoint) in {model.name for model in application.session.models()}
     assert "mine.safetensors was added" in _notice(application, "opened")
-    assert application.desk.sample_id == "0", "the dataset stays open"
+    assert application.desk.sample_id == IDS[0], "the dataset stays open"
 
 
 # -- predictions and scores -------------------------------------------------------------------
@@ -174,12 +175,12 @@ def test_a_stored_run_is_laid_over_the_image(
 ) -> None:
     desk = application.desk
     assert desk.run == stored_run
-    for sample_id in ("0", "3"):
+    for sample_id in (IDS[0], IDS[3]):
         _show(application, sample_id, qtbot)
         stored = _layer(dataset_folder, stored_run, sample_id)
         np.testing.assert_array_equal(desk.labels["prediction"].labels, stored)
     assert desk.shown.entropy is not None
-    assert _status(application, "3") == "predicted"
+    assert _status(application, IDS[3]) == "predicted"
 
 
 def test_scores_are_those_of_the_session(application: Application, stored_run: str) -> None:
@@ -195,15 +196,15 @@ def test_scores_are_those_of_the_session(application: Application, stored_run: s
     for row in range(4):
         index = model.index(row)
         assert index.data(model.MiouRole) == pytest.approx(miou[index.data(model.SampleIdRole)])
-    assert miou["3"] < miou["0"]
+    assert miou[IDS[3]] < miou[IDS[0]]
 
 
 def test_errors_mark_the_wrong_block(
     application: Application, dataset_folder: Path, stored_run: str
 ) -> None:
     application.window.layers_panel.set_visible("errors", True)
-    target = _target(dataset_folder, "0")
-    wrong = (target != 255) & (target != _layer(dataset_folder, stored_run, "0"))
+    target = _target(dataset_folder, IDS[0])
+    wrong = (target != 255) & (target != _layer(dataset_folder, stored_run, IDS[0]))
     pixels = application.desk.errors.pixels
     assert wrong.any()
     np.testing.assert_array_equal(pixels[target != 255] != 0, wrong[target != 255])
@@ -253,7 +254,7 @@ def test_a_stroke_changes_map_and_figures_and_is_undone_redone_saved(
     window, actions = application.window, application.window.actions_
     _correct(application, qtbot)
     document = application.edit.correction.document
-    predicted = _layer(dataset_folder, stored_run, "0")
+    predicted = _layer(dataset_folder, stored_run, IDS[0])
     np.testing.assert_array_equal(document.label_map, predicted)
     assert application.edit.correction.source == stored_run
     assert not actions["undo"].isEnabled() and not actions["save"].isEnabled()
@@ -263,7 +264,7 @@ def test_a_stroke_changes_map_and_figures_and_is_undone_redone_saved(
     assert (document.label_map[40, 20:71] == 7).all()
     assert (document.label_map[:30] == predicted[:30]).all(), "the brush is 11 pixels wide"
     qtbot.waitUntil(lambda: window.scores_panel.shown_figures[1] != figures, timeout=TIMEOUT)
-    assert _status(application, "0") == "in progress"
+    assert _status(application, IDS[0]) == "in progress"
     painted, changed = document.label_map.copy(), window.scores_panel.shown_figures[1]
 
     actions["undo"].trigger()
@@ -275,10 +276,10 @@ def test_a_stroke_changes_map_and_figures_and_is_undone_redone_saved(
 
     assert actions["save"].isEnabled()
     actions["save"].trigger()
-    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     np.testing.assert_array_equal(saved, painted)
-    assert _status(application, "0") == "corrected"
-    assert application.session.status("0") == "corrected"
+    assert _status(application, IDS[0]) == "corrected"
+    assert application.session.status(IDS[0]) == "corrected"
     assert not actions["save"].isEnabled()
 
 
@@ -310,16 +311,16 @@ def test_leaving_an_image_saves_it(
     _stroke(application)
     painted = application.edit.correction.document.label_map.copy()
     application.window.actions_["next_sample"].trigger()
-    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     np.testing.assert_array_equal(saved, painted)
-    assert _status(application, "0") == "corrected"
+    assert _status(application, IDS[0]) == "corrected"
     qtbot.waitUntil(
         lambda: application.edit.correction is not None
-        and application.edit.correction.sample_id == "1",
+        and application.edit.correction.sample_id == IDS[1],
         timeout=TIMEOUT,
     )
-    _show(application, "0", qtbot)
-    qtbot.waitUntil(lambda: application.edit.correction.sample_id == "0", timeout=TIMEOUT)
+    _show(application, IDS[0], qtbot)
+    _correct(application, qtbot)
     np.testing.assert_array_equal(application.edit.correction.document.label_map, painted)
 
 
@@ -329,7 +330,7 @@ def test_closing_the_window_saves_it(
     _correct(application, qtbot)
     _stroke(application)
     application.window.close()
-    saved = read_source_map(dataset_folder / ".segstudio/corrections/0.png")
+    saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     assert (saved[40, 20:71] == 7).all()
 
 
@@ -352,7 +353,7 @@ def test_unsaved_strokes_come_back_after_a_crash(
     # The journal of a session that never saved is what a killed process leaves.
     session = Session(Settings(tmp_path / "other.json"))
     session.open_dataset(dataset_folder)
-    document = session.open_correction("2", source=stored_run).document
+    document = session.open_correction(IDS[2], source=stored_run).document
     from segstudio.core.pointer import PointerEvent, PointerKind
     from segstudio.editing.driver import StrokeDriver
     from segstudio.editing.tool import TOOLS
@@ -366,15 +367,15 @@ def test_unsaved_strokes_come_back_after_a_crash(
     session.close()
 
     application = start(dataset_folder)
-    assert "2 has strokes that were not saved" in _notice(application, "recovered")
-    assert application.session.unsaved_samples() == ["2"]
-    qtbot.waitUntil(lambda: _status(application, "2") == "in progress", timeout=TIMEOUT)
-    _show(application, "2", qtbot)
+    assert f"{IDS[2]} has strokes that were not saved" in _notice(application, "recovered")
+    assert application.session.unsaved_samples() == [IDS[2]]
+    qtbot.waitUntil(lambda: _status(application, IDS[2]) == "in progress", timeout=TIMEOUT)
+    _show(application, IDS[2], qtbot)
     _correct(application, qtbot)
     assert application.edit.correction.recovered_strokes == 1
     np.testing.assert_array_equal(application.edit.correction.document.label_map, painted)
     application.window.actions_["undo"].trigger()
-    predicted = _layer(dataset_folder, stored_run, "2")
+    predicted = _layer(dataset_folder, stored_run, IDS[2])
     np.testing.assert_array_equal(application.edit.correction.document.label_map, predicted)
 
 
@@ -413,7 +414,7 @@ def test_export_writes_what_was_chosen(
     found = sorted(destination.rglob("3.png"))
     assert len(found) == 1
     np.testing.assert_array_equal(
-        read_source_map(found[0]), _layer(dataset_folder, stored_run, "3")
+        read_source_map(found[0]), _layer(dataset_folder, stored_run, IDS[3])
     )
     assert application.settings.get("exporter") == "index-png"
 
@@ -436,7 +437,7 @@ def test_a_model_runs_in_the_worker_and_its_results_arrive(
 
     def count(event: object) -> None:
         assert not application.session.jobs()[-1].is_over or running
-        running.append(sum(_status(application, str(n)) == "predicted" for n in range(4)))
+        running.append(sum(_status(application, sample_id) == "predicted" for sample_id in IDS))
 
     application.bridge.prediction_ready.connect(count)
     with qtbot.waitSignal(application.predict.finished, timeout=120_000) as ended:
@@ -451,7 +452,7 @@ def test_a_model_runs_in_the_worker_and_its_results_arrive(
     qtbot.waitUntil(lambda: application.desk.shown.prediction is not None, timeout=TIMEOUT)
     run = application.desk.run
     np.testing.assert_array_equal(
-        application.desk.labels["prediction"].labels, _layer(dataset_folder, run, "0")
+        application.desk.labels["prediction"].labels, _layer(dataset_folder, run, IDS[0])
     )
     qtbot.waitUntil(lambda: window.class_scores.rowCount() == 12, timeout=TIMEOUT)
 
@@ -506,6 +507,6 @@ def test_images_of_a_folder_that_vanished_are_sentences(
 ) -> None:
     application.desk._cache.clear()
     shutil.rmtree(dataset_folder / "images")
-    application.desk.show("3")
-    qtbot.waitUntil(lambda: _status(application, "3") == "failed", timeout=TIMEOUT)
+    application.desk.show(IDS[3])
+    qtbot.waitUntil(lambda: _status(application, IDS[3]) == "failed", timeout=TIMEOUT)
     assert "error" not in application.window.notices.topics()
