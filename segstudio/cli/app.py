@@ -111,6 +111,12 @@ def main(arguments: Sequence[str], *, open_window: OpenWindow | None = None) -> 
     except BrokenPipeError:
         _abandon_stdout()
         return EXIT_BROKEN_PIPE
+    except SystemExit as error:
+        # Click meets a broken pipe by leaving with 1, which here means that samples failed.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _abandon_stdout()
+        return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a person reads a sentence, not a traceback
         if isinstance(error, _ClickException):
             _complain(_usage_sentence(error))

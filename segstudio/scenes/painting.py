@@ -60,7 +60,7 @@ class Canvas:
     ) -> None:
         """Fill a polygon; ``label`` None leaves the labels as they are."""
         corners = np.clip(np.asarray(points, np.float64), -20000, 20000)
-        fixed = np.round(corners * 16).astype(np.int32)[None]
+        fixed = [np.round(corners * 16).astype(np.int32)]
         cv2.fillPoly(self.image, fixed, color, shift=4)
         if label is not None:
             cv2.fillPoly(self.labels, fixed, label, shift=4)
@@ -102,7 +102,7 @@ class Canvas:
             return
         mask = np.zeros(labels.shape, np.uint8)
         fixed = np.round((np.clip(corners, -20000, 20000) - (left, top)) * 16).astype(np.int32)
-        cv2.fillPoly(mask, fixed[None], 1, shift=4)
+        cv2.fillPoly(mask, [fixed], 1, shift=4)
         self.image[box][(mask == 1) & ((labels == ROAD) | (labels == PAVEMENT))] *= factor
 
 
@@ -111,10 +111,12 @@ def smooth_noise(
 ) -> NDArray[np.float32]:
     """Return smooth noise of mean 0 and deviation about 1, with blobs of ``cell`` pixels."""
     coarse = generator.normal(size=(height // cell + 2, width // cell + 2)).astype(np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(smooth, np.float32)
 
 
 def varied(generator: np.random.Generator, color: Color, spread: float = 14) -> Color:
+    """Return a colour near another one: brighter or darker by chance, its hue a little off."""
     common = generator.normal(0, spread)
     red, green, blue = (
         float(np.clip(part + common + generator.normal(0, spread / 3), 0, 255)) for part in color

@@ -41,6 +41,7 @@ class Props:
         self.light = self.random.uniform(0.75, 1.15)
 
     def building(self, side: int, x: float, near: float, far: float) -> Paint:
+        """Return a house front along the street, ``side`` -1 left or 1 right, from near to far."""
         palette: list[Color] = [
             (120, 82, 66),
             (150, 128, 102),
@@ -94,6 +95,7 @@ class Props:
         return paint
 
     def distant(self) -> Paint:
+        """Return a tree or a house far away, where the street ends."""
         x = self.random.uniform(-45, 45)
         is_tree = self.random.random() < 0.55
         size = self.random.uniform(5, 11)
@@ -128,10 +130,18 @@ class Props:
             )
 
     def trees(self, side: int, x: float, near: float, far: float) -> Paint:
+        """Return a row of trees, the farthest painted first."""
         places = np.arange(far - 1, near, -self.random.uniform(3, 6))
-        return lambda: [self.tree(x, float(z))() for z in places if z > 3] and None
+
+        def paint() -> None:
+            for z in places:
+                if z > 3:
+                    self.tree(x, float(z))()
+
+        return paint
 
     def tree(self, x: float, z: float) -> Paint:
+        """Return one tree."""
         green = pick(self.random, [(72, 84, 46), (88, 92, 52), (96, 84, 58), (60, 70, 44)])
         color = varied(self.random, green, 8)
         trunk, crown = self.random.uniform(1.4, 3.0), self.random.uniform(1.5, 3.4)
@@ -147,6 +157,7 @@ class Props:
         return paint
 
     def fence(self, x: float, near: float, far: float) -> Paint:
+        """Return a fence along the street, solid or of bars."""
         height = self.random.uniform(0.9, 1.8)
         solid = self.random.random() < 0.5
         color = varied(
@@ -173,6 +184,7 @@ class Props:
         return paint
 
     def lamp(self, x: float, z: float, side: int) -> Paint:
+        """Return a lamp post, with an arm over the street or without."""
         height, arm = self.random.uniform(5, 9), self.random.uniform(0, 1.8)
         color = varied(self.random, (92, 94, 92), 14)
 
@@ -187,6 +199,7 @@ class Props:
         return paint
 
     def sign(self, x: float, z: float) -> Paint:
+        """Return a traffic sign or a traffic light on its pole."""
         kind = int(self.random.integers(4))
         height, size = self.random.uniform(2.2, 3.0), self.random.uniform(0.3, 0.45)
         pole = varied(self.random, (110, 110, 108), 12)
@@ -215,16 +228,15 @@ class Props:
                 canvas.polygon([(u + a * edge, v + b * edge) for a, b in box], (34, 34, 34), SIGN)
                 lit = int(self.random.integers(3))
                 lamps: list[Color] = [(210, 60, 40), (220, 160, 50), (70, 190, 110)]
-                for number, color in enumerate(lamps):
-                    tone = (
-                        color if number == lit else (color[0] * 0.3, color[1] * 0.3, color[2] * 0.3)
-                    )
+                for number, glow in enumerate(lamps):
+                    tone = glow if number == lit else (glow[0] * 0.3, glow[1] * 0.3, glow[2] * 0.3)
                     spot = (u, v + edge * (-1.05 + 0.85 * number))
                     canvas.ellipse(spot, (edge * 0.32, edge * 0.32), tone, SIGN)
 
         return paint
 
     def bin(self, x: float, z: float) -> Paint:
+        """Return a litter bin, which is none of the classes."""
         color = varied(self.random, (52, 62, 54), 12)
 
         def paint() -> None:

@@ -88,6 +88,7 @@ class Traffic:
         canvas.ellipse(project(x + lean, base + 0.92 * size, z), (head * 0.85, head), skin, label)
 
     def walker(self, x: float, z: float) -> Paint:
+        """Return a pedestrian."""
         size = self.random.uniform(1.5, 1.85)
 
         def paint() -> None:
@@ -97,6 +98,7 @@ class Traffic:
         return paint
 
     def cyclist(self, x: float, z: float) -> Paint:
+        """Return a cyclist on a bicycle."""
         def paint() -> None:
             project, pixels, canvas = self.camera.project, self.camera.pixels, self.canvas
             self._shadow(x, z, 0.4, 0.3)
@@ -118,6 +120,7 @@ class Traffic:
         return paint
 
     def car(self, x: float, z: float, *, parked: bool) -> Paint:
+        """Return a car, seen from behind or from the front."""
         random = self.random
         paints: list[Color] = [
             (52, 56, 64),

@@ -11,7 +11,7 @@ from segstudio.core.errors import NoDatasetError, SegStudioError, SizeMismatchEr
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.base import Dataset
-from segstudio.datasets.images import TARGET_SUFFIXES, read_source_map
+from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_source_map
 from segstudio.datasets.listing import list_files
 from segstudio.metrics.counts import SampleCounts, count_sample
 from segstudio.metrics.report import EvaluationReport, RunCounts, build_report
@@ -145,7 +145,8 @@ def score_folders(
 ) -> EvaluationReport:
     """Score a folder of predicted label maps against a folder of ground truth.
 
-    Files pair by their path below the folder without extension, else by name alone.
+    Files pair by their path below the folder without extension, else by name alone.  The label
+    maps of a run, whose names keep the image's extension (``0001.jpg.png``), pair as ``0001``.
 
     Parameters
     ----------
@@ -163,17 +164,22 @@ def score_folders(
     """
     predicted = _label_files(predictions)
     wanted = _label_files(targets)
-    by_name: dict[str, Path] = {}
+    by_name: dict[str, list[Path]] = {}
     for key, prediction_path in predicted.items():
-        by_name.setdefault(key.rsplit("/", 1)[-1], prediction_path)
+        by_name.setdefault(_bare_name(key), []).append(prediction_path)
     table = None if mapping is None else mapping[0].table(mapping[1], label_space)
     samples: list[tuple[str, SampleCounts]] = []
     failed: list[tuple[str, str]] = []
     for key, target_path in sorted(wanted.items()):
-        path = predicted.get(key) or by_name.get(key.rsplit("/", 1)[-1])
-        if path is None:
+        candidates = [predicted[key]] if key in predicted else by_name.get(_bare_name(key), [])
+        if not candidates:
             failed.append((key, f"{target_path} has no prediction of its name in {predictions}."))
             continue
+        if len(candidates) > 1:
+            first, second = candidates[:2]
+            failed.append((key, f"{target_path} could belong to {first} or to {second}."))
+            continue
+        path = candidates[0]
         try:
             target = _read_indices(target_path, label_space)
             source = label_space if mapping is None else mapping[1]
@@ -192,13 +198,11 @@ def score_folders(
             samples.append((key, counts))
         except SegStudioError as error:
             failed.append((key, str(error)))
-    if not samples and len(failed) == len(wanted) and not (predicted.keys() & wanted.keys()):
-        names = {key.rsplit("/", 1)[-1] for key in wanted}
-        if not names & by_name.keys():
-            raise NoDatasetError(
-                f"No file in {predictions} has the name of a file in {targets}; "
-                "label maps pair by name without extension."
-            )
+    if not {_bare_name(key) for key in wanted} & by_name.keys():
+        raise NoDatasetError(
+            f"No file in {predictions} has the name of a file in {targets}; "
+            "label maps pair by name without extension."
+        )
     run = RunCounts(predictions.name, str(predictions), samples)
     return build_report(label_space, [run], failed, uncertainty=False)
 
@@ -213,6 +217,13 @@ def _label_files(folder: Path) -> dict[str, Path]:
     if not found:
         raise NoDatasetError(f"{folder} holds no label maps; they are PNG or TIFF files.")
     return found
+
+
+def _bare_name(key: str) -> str:
+    """Return a key's last part without the extension of an image."""
+    name = key.rsplit("/", 1)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if stem and dot + suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _read_indices(path: Path, space: LabelSpace) -> LabelMap:

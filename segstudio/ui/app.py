@@ -114,7 +114,7 @@ class Application(QObject):
             self.settings.set("brush_size", self.window.tool_strip.brush_size)
             self.settings.set("last_sample", sample_id)
         except WriteError as error:
-            print(f"segstudio: {error}", file=sys.stderr)
+            print(f"segstudio: {error}", file=sys.stderr)  # noqa: T201 - the window is gone
 
     def show_error(self, error: BaseException) -> None:
         """Show an error as one sentence; its details can be copied when it is a surprise."""
@@ -122,7 +122,7 @@ class Application(QObject):
             self.window.show_notice("error", str(error), kind="error")
             return
         details = "".join(traceback.format_exception(error))
-        print(details, file=sys.stderr)
+        print(details, file=sys.stderr)  # noqa: T201 - a strip holds one sentence only
 
         def copy() -> None:
             QApplication.clipboard().setText(details)
@@ -188,8 +188,9 @@ def _take_screenshot_later(application: Application, file: Path, status: dict[st
 
     def save() -> None:
         picture = application.window.grab()
-        if not picture.save(str(file), "PNG"):  # type: ignore[call-overload]
-            print(f"segstudio: Cannot write {file}; choose another folder.", file=sys.stderr)
+        if not picture.save(str(file), "PNG"):
+            sentence = f"segstudio: Cannot write {file}; choose another folder."
+            print(sentence, file=sys.stderr)  # noqa: T201 - nobody looks at the window
             status["exit"] = 2
         application.window.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,12 @@ class MainWindow(QMainWindow):
             "jobs": PanelDock("dockJobs", "Jobs", self.jobs_panel),
         }
         areas = Qt.DockWidgetArea
-        for area in (areas.LeftDockWidgetArea, areas.RightDockWidgetArea, areas.BottomDockWidgetArea):
+        left, right, bottom = (
+            areas.LeftDockWidgetArea,
+            areas.RightDockWidgetArea,
+            areas.BottomDockWidgetArea,
+        )
+        for area in (left, right, bottom):
             self.setTabPosition(area, QTabWidget.TabPosition.North)
         self.setCorner(Qt.Corner.BottomLeftCorner, areas.LeftDockWidgetArea)
         self.setCorner(Qt.Corner.BottomRightCorner, areas.RightDockWidgetArea)
@@ -146,7 +152,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         actions = self.actions_
         for name in WORKSPACES:
-            self._on(f"workspace_{name}", lambda name=name: self.set_workspace(name))
+            self._on(f"workspace_{name}", partial(self.set_workspace, name))
         self._on("previous_sample", lambda: self.samples_panel.step(-1))
         self._on("next_sample", lambda: self.samples_panel.step(1))
         self._on("fit", self.canvas.fit)
@@ -255,7 +261,13 @@ class MainWindow(QMainWindow):
     # -- words --------------------------------------------------------------------------------
 
     def show_notice(
-        self, topic: str, text: str, *, kind: str = "info", seconds: float | None = None, **parts: Any
+        self,
+        topic: str,
+        text: str,
+        *,
+        kind: str = "info",
+        seconds: float | None = None,
+        **parts: Any,
     ) -> None:
         """Show a strip above the picture; see `segstudio.ui.widgets.notice.Notice`."""
         self.notices.show_notice(topic, Notice(text, kind=kind, **parts), seconds=seconds)
@@ -298,9 +310,8 @@ class MainWindow(QMainWindow):
         focus = QApplication.focusWidget()
         typing = isinstance(focus, QLineEdit | QAbstractSpinBox | QComboBox)
         pressed = event.type() == QEvent.Type.KeyPress
-        if pressed and (
-            typing or event.modifiers() != Qt.KeyboardModifier.NoModifier or not self.isActiveWindow()
-        ):
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if pressed and (typing or not plain or not self.isActiveWindow()):
             return False
         if event.isAutoRepeat():
             return event.key() in self._held

@@ -205,6 +205,5 @@ def _palette(colors: Theme) -> QPalette:
 def _style_sheet(colors: Theme) -> str:
     values = {key: value for key, value in asdict(colors).items() if key != "name"}
     icons = resource_path("icons").as_posix()
-    return Template(resource_path("themes", "segstudio.qss").read_text(encoding="utf-8")).substitute(
-        values, icons=icons
-    )
+    sheet = resource_path("themes", "segstudio.qss").read_text(encoding="utf-8")
+    return Template(sheet).substitute(values, icons=icons)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from PySide6.QtWidgets import QApplication
+
 from segstudio.core.label_space import load_label_space
 from segstudio.datasets.encoding import write_gray, write_label_map
 from segstudio.datasets.opening import open_dataset
@@ -38,7 +39,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def dataset_folder(tmp_path: Path) -> Path:
-    """Four 64 x 96 images "images/0.png" ... with masks in CamVid's classes, in the paired layout."""
+    """Four 64 x 96 images, "images/0.png" ..., with masks in CamVid's classes."""
     root = tmp_path / "data"
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -126,6 +127,7 @@ def application(start, dataset_folder: Path, stored_run: str, qtbot) -> Applicat
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ENet with random weights, saved as a checkpoint."""
     import torch
+
     from segstudio.architectures.enet import ENet, ENetOptions
     from segstudio.checkpoints.native import NativeCheckpoint, save_native, state_dict_of
     from segstudio.core.preprocessing import Preprocessing

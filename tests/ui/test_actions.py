@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from PySide6.QtGui import QKeySequence
+
 from segstudio.ui.actions import ACTIONS, MENUS, WORKSPACES
 
 

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QApplication, QDialog, QLabel
+
+from segstudio.core.errors import UnreadableImageError
+from segstudio.core.label_space import load_label_space
+from segstudio.datasets.encoding import write_label_map
 from segstudio.datasets.images import read_source_map
+from segstudio.session.events import PredictionReady
 from segstudio.session.session import Session
 from segstudio.session.settings import Settings
 from segstudio.ui.app import Application
@@ -20,6 +25,7 @@ from segstudio.ui.controllers.tasks import Tasks
 from segstudio.ui.dialogs.export import ExportChoice, ExportDialog
 
 TIMEOUT = 10_000
+RUN = "stored"
 IDS = [f"images/{number}.png" for number in range(4)]
 
 
@@ -29,8 +35,7 @@ def _notice(application: Application, topic: str) -> str:
 
 
 def _status(application: Application, sample_id: str) -> str:
-    model = application.window.samples
-    return model.index(model.row_of(sample_id)).data(model.StatusRole)
+    return application.window.samples.status(sample_id)
 
 
 def _show(application: Application, sample_id: str, qtbot) -> None:
@@ -132,12 +137,60 @@ def test_an_unreadable_image_is_a_sentence_and_the_rest_goes_on(
     qtbot.waitUntil(lambda: _status(application, IDS[1]) == "failed", timeout=TIMEOUT)
     assert application.desk.shown is None
     assert window.canvas.image_shape is None
+    said = [words.text() for words in window.canvas.findChildren(QLabel) if words.isVisible()]
+    assert any(str(dataset_folder / IDS[1]) in text for text in said), said
     window.actions_["next_sample"].trigger()
     qtbot.waitUntil(
         lambda: application.desk.shown is not None and application.desk.shown.sample_id == IDS[2],
         timeout=TIMEOUT,
     )
     assert window.canvas.image_shape == (64, 96)
+
+
+def test_the_failure_of_an_image_left_meanwhile_does_not_cover_the_next(
+    start, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot
+) -> None:
+    application = start(dataset_folder)
+    desk, gate, read = application.desk, threading.Event(), application.session.read_image
+
+    def slow(sample_id: str) -> np.ndarray:
+        if sample_id == IDS[2]:
+            gate.wait(20)
+            raise UnreadableImageError("It cannot be read.")
+        return read(sample_id)
+
+    monkeypatch.setattr(application.session, "read_image", slow)
+    desk.show(IDS[2])
+    desk.show(IDS[0])  # in memory, so nothing new is asked
+    gate.set()
+    qtbot.waitUntil(lambda: _status(application, IDS[2]) == "failed", timeout=TIMEOUT)
+    assert desk.shown is not None and desk.shown.sample_id == IDS[0]
+    assert _status(application, IDS[0]) == "new"
+    assert application.window.canvas.image_shape == (64, 96)
+
+
+def test_what_was_read_ahead_does_not_hide_a_newer_prediction(
+    start, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot
+) -> None:
+    application = start(dataset_folder)
+    desk, gate, read = application.desk, threading.Event(), application.session.read_image
+    qtbot.waitUntil(lambda: (IDS[1], "") in desk._cache, timeout=TIMEOUT)
+    reading = threading.Event()
+
+    def slow(sample_id: str) -> np.ndarray:
+        if sample_id == IDS[2]:
+            reading.set()
+            gate.wait(20)
+        return read(sample_id)
+
+    monkeypatch.setattr(application.session, "read_image", slow)
+    desk.show(IDS[1])  # reads the next one ahead
+    assert reading.wait(20)
+    desk.forget(IDS[2], "")
+    with qtbot.waitSignal(application.tasks.answered, timeout=TIMEOUT):
+        gate.set()
+    QApplication.processEvents()
+    assert (IDS[2], "") not in desk._cache
 
 
 def test_the_window_comes_back_where_it_was(start, dataset_folder: Path, qtbot) -> None:
@@ -240,9 +293,11 @@ def test_the_readout_names_every_layer(application: Application, qtbot) -> None:
     assert f"ground truth {names[shown.target[24, 20]]}" in text
     assert "entropy 0.50" in text
     assert "ground truth unlabelled" in application.readout.text(0, 0)
-    application.window.canvas.hovered.emit(24, 20)
-    assert application.window.status.readout.toolTip() == ""
-    application.window.canvas.hovered.emit(None, None)
+    canvas, readout = application.window.canvas, application.window.status.readout
+    canvas.hovered.emit(24, 20)
+    assert readout.text == text
+    canvas.hovered.emit(None, None)
+    assert readout.text == ""
 
 
 # -- correcting -------------------------------------------------------------------------------
@@ -332,6 +387,33 @@ def test_closing_the_window_saves_it(
     application.window.close()
     saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     assert (saved[40, 20:71] == 7).all()
+
+
+def test_a_run_of_other_classes_leaves_the_painted_ones(
+    application: Application, dataset_folder: Path, stored_run: str, qtbot
+) -> None:
+    session, desk = application.session, application.desk
+    other = session.store.begin_run("other", "other", "else", load_label_space("ade20k"), {})
+    for sample_id in IDS:
+        path = session.layout.layer(other, "labels", sample_id)
+        write_label_map(path, np.full((64, 96), 120, np.uint8))
+        session.store.finish_sample(other, sample_id, seconds=0.1)
+    _correct(application, qtbot)
+    desk.refresh_runs(choose=other)
+    qtbot.waitUntil(
+        lambda: desk.shown is not None and desk.shown.run == other,
+        timeout=TIMEOUT,
+    )
+    assert application.window.legend.rowCount() == 11
+    _stroke(application)
+    assert (application.edit.correction.document.label_map[40, 20:71] == 7).all()
+    red, green, blue = load_label_space("camvid").colors[7]
+    painted = desk.labels["correction"].pixels[40, 45]
+    assert painted == 0xFF000000 | red << 16 | green << 8 | blue
+    assert desk.errors.shape is not None, "ground truth and correction can be compared"
+    application.window.set_workspace("browse")
+    _show(application, IDS[1], qtbot)
+    assert application.window.legend.rowCount() == 150
 
 
 def test_picking_takes_the_class_under_the_pointer(application: Application, qtbot) -> None:
@@ -455,6 +537,21 @@ def test_a_model_runs_in_the_worker_and_its_results_arrive(
         application.desk.labels["prediction"].labels, _layer(dataset_folder, run, IDS[0])
     )
     qtbot.waitUntil(lambda: window.class_scores.rowCount() == 12, timeout=TIMEOUT)
+
+
+def test_a_prediction_of_a_corrected_image_leaves_it_corrected(application: Application) -> None:
+    window, session = application.window, application.session
+    window.samples.set_status(IDS[1], "corrected")
+    window.samples.set_filter(IDS[3])
+    session.prediction_ready.emit(PredictionReady(IDS[1], RUN, session.generation, 0.5, 0.1))
+    session.prediction_ready.emit(PredictionReady(IDS[2], RUN, session.generation, 0.5, 0.1))
+    QApplication.processEvents()
+    assert _status(application, IDS[1]) == "corrected"
+    assert _status(application, IDS[2]) == "predicted"
+    window.samples.set_status(IDS[2], "new")
+    session.prediction_ready.emit(PredictionReady(IDS[2], RUN, session.generation - 1, 0.5, 0.1))
+    QApplication.processEvents()
+    assert _status(application, IDS[2]) == "new", "news of a dataset that is no longer open"
 
 
 def test_a_model_that_is_not_there_is_a_sentence(

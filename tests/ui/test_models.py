@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+
 from segstudio.core.label_space import load_label_space
 from segstudio.core.types import Sample
 from segstudio.ui.models import NO_NUMBER

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from segstudio.core.errors import SizeMismatchError
 from segstudio.core.types import BBox
 from segstudio.ui.canvas.overlays import ERROR_COLOR, ErrorOverlay, LabelOverlay

@@ -70,7 +70,8 @@ def premultiplied(
     rgb = np.asarray(colors, np.uint32).reshape(-1, 3)
     alphas = np.broadcast_to(np.asarray(alpha, np.uint32), rgb.shape[:1])
     rgb = (rgb * alphas[:, None] + 127) // 255
-    return (alphas << 24) | (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
+    packed = (alphas << 24) | (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
+    return packed.astype(np.uint32, copy=False)
 
 
 def look_up(table: NDArray[np.uint32], indices: LabelMap, out: NDArray[np.uint32]) -> None:

@@ -127,7 +127,8 @@ def _halve(source: Pixels, box: BBox, out: Pixels) -> None:
     import cv2
 
     height, width = source.shape
-    block = source[2 * box.top : min(2 * box.bottom, height), 2 * box.left : min(2 * box.right, width)]
+    bottom, right = min(2 * box.bottom, height), min(2 * box.right, width)
+    block = source[2 * box.top : bottom, 2 * box.left : right]
     # A row or column left over at an odd edge stands for its missing neighbour too.
     missing = 2 * box.height - block.shape[0], 2 * box.width - block.shape[1]
     if any(missing):
@@ -191,7 +192,7 @@ class RasterItem(QGraphicsObject):
         )
         target = self.boundingRect()
         if max(image.width(), image.height()) > _LONGEST_SOURCE:
-            exposed = option.exposedRect.adjusted(-2.0, -2.0, 2.0, 2.0)  # type: ignore[attr-defined]
+            exposed = option.exposedRect.adjusted(-2.0, -2.0, 2.0, 2.0)
             target = QRectF(exposed.toAlignedRect()) & target
         factor = 0.5**level
         source = QRectF(

@@ -135,7 +135,9 @@ class CanvasView(pg.GraphicsView):
             return
         state, scale = self._state, self.logical_scale
         self._apply(
-            ViewState(state.center_row - dy / scale, state.center_col - dx / scale, state.scale, False)
+            ViewState(
+                state.center_row - dy / scale, state.center_col - dx / scale, state.scale, False
+            )
         )
 
     def center_on(self, row: float, col: float) -> None:

@@ -118,7 +118,8 @@ class BrowseController(QObject):
             count = f"{len(unsaved)} images have" if len(unsaved) > 1 else f"{unsaved[0]} has"
             window.show_notice(
                 "recovered",
-                f"{count} strokes that were not saved; they come back when it is opened in Correct.",
+                f"{count} strokes that were not saved; "
+                "they come back when it is opened in Correct.",
                 buttons=[("Open it", lambda: self._correct(unsaved[0]))],
             )
         self.opened.emit(dataset)

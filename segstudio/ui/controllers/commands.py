@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
@@ -69,7 +70,9 @@ class CommandsController(QObject):
         """Ask what to export and where, then do it in a thread."""
         session, window = self._session, self._window
         if session.dataset is None:
-            window.show_notice("export", "Open a dataset first; then its label maps can be exported.")
+            window.show_notice(
+                "export", "Open a dataset first; then its label maps can be exported."
+            )
             return
         from segstudio.exporters.base import EXPORTERS
 
@@ -83,7 +86,9 @@ class CommandsController(QObject):
         if session.dataset.has_targets and session.dataset.label_space is not None:
             sources.append(("ground-truth", "Ground truth"))
         if not sources:
-            window.show_notice("export", "There is nothing to export yet: run a model or correct an image.")
+            window.show_notice(
+                "export", "There is nothing to export yet: run a model or correct an image."
+            )
             return
         dialog = ExportDialog(
             sources,
@@ -130,7 +135,7 @@ class CommandsController(QObject):
                     short_name(entry.name),
                     "class",
                     "class",
-                    lambda index=entry.index: self._edit.choose_class(index),
+                    partial(self._edit.choose_class, entry.index),
                     entry.color,
                 )
             )
@@ -144,7 +149,7 @@ class CommandsController(QObject):
                     f"Run {model.title}",
                     "model",
                     "model",
-                    lambda name=model.name: self._predict.start([name]),
+                    partial(self._predict.start, [model.name]),
                 )
                 for model in models
             )
@@ -152,6 +157,6 @@ class CommandsController(QObject):
 
     def _find_samples(self, text: str, limit: int) -> list[Entry]:
         return [
-            Entry(sample_id, "image", "image", lambda sample_id=sample_id: self._desk.show(sample_id))
+            Entry(sample_id, "image", "image", partial(self._desk.show, sample_id))
             for sample_id in self._window.samples.search(text, limit)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ class Desk(QObject):
         self.space: LabelSpace | None = None
         self.corrected: LabelMap | None = None
         self._cache: OrderedDict[tuple[str, str], Shown] = OrderedDict()
+        self._forgotten = 0
         self._held = False
         self.labels = {
             name: LabelOverlay(name) for name in ("correction", "prediction", "ground_truth")
@@ -114,6 +116,7 @@ class Desk(QObject):
             self.leaving.emit(self.sample_id)
         self.sample_id = sample_id
         self.corrected = None
+        self._follow_space()
         self._window.samples_panel.select(sample_id)
         self.reload()
 
@@ -129,12 +132,17 @@ class Desk(QObject):
             self._put(cached)
             return
         self._tasks.start(
-            "sample", lambda: self._read(sample_id, run), self._put, self._on_failed, priority=2
+            "sample",
+            partial(self._read, sample_id, run),
+            self._put,
+            partial(self._on_failed, sample_id),
+            priority=2,
         )
 
     def forget(self, sample_id: str, run: str) -> None:
         """Forget what was read of a sample, because the run has just written it."""
         self._cache.pop((sample_id, run), None)
+        self._forgotten += 1
 
     def set_run(self, run: str) -> None:
         """Show prediction, entropy and confidence of another run."""
@@ -156,13 +164,16 @@ class Desk(QObject):
         self._follow_space()
 
     def _follow_space(self) -> None:
+        if self.corrected is not None:
+            return  # the classes are those that are painted
         dataset = self._session.dataset
         space = dataset.label_space if dataset is not None else None
         for record in self._session.runs():
             if record.run == self.run:
                 space = record.label_space
         before, self.space = self.space, space
-        if (before is None) != (space is None) or (before and space and before.names != space.names):
+        names = None if space is None else space.names
+        if (None if before is None else before.names) != names:
             self.space_changed.emit(space)
 
     def _read(self, sample_id: str, run: str) -> Shown:
@@ -186,7 +197,9 @@ class Desk(QObject):
         if target is not None and target.shape != image.shape[:2]:
             target = None
         if any(part is not None and part.shape != image.shape[:2] for part in layers.values()):
-            problems.append(f"The results of {run} for {sample_id} are of another size; run it again.")
+            problems.append(
+                f"The results of {run} for {sample_id} are of another size; run it again."
+            )
             layers = dict.fromkeys(layers)
         return Shown(
             sample_id,
@@ -225,21 +238,29 @@ class Desk(QObject):
             self._cache.popitem(last=False)
 
     def _prefetch(self) -> None:
-        run = self.run
+        run, forgotten = self.run, self._forgotten
+
+        def keep(shown: Shown) -> None:
+            # What was read while a run was writing may lack what it has written since.
+            if forgotten == self._forgotten:
+                self._keep(shown)
+
         for sample_id in self._window.samples_panel.neighbours(self.sample_id)[:1]:
             if (sample_id, run) not in self._cache:
                 self._tasks.start(
                     "prefetch",
-                    lambda sample_id=sample_id: self._read(sample_id, run),
-                    self._keep,
+                    partial(self._read, sample_id, run),
+                    keep,
                     lambda _error: None,  # said when the sample is opened
                 )
 
-    def _on_failed(self, error: Exception) -> None:
+    def _on_failed(self, sample_id: str, error: Exception) -> None:
+        self._window.samples.set_status(sample_id, "failed")
+        if sample_id != self.sample_id:
+            return
         self.shown = None
         self._window.canvas.set_image(None)
         self._window.canvas.set_empty_message("This image cannot be shown", [sentence(error)])
-        self._window.samples.set_status(self.sample_id, "failed")
         self.shown_changed.emit(None)
 
     # -- layers -----------------------------------------------------------------------------
@@ -249,7 +270,7 @@ class Desk(QObject):
         shown = self.shown
         if shown is None:
             return
-        space = shown.run_space or self.space
+        space = (None if self.corrected is not None else shown.run_space) or self.space
         reasons: dict[str, str | None] = {}
         maps = {
             "prediction": (shown.prediction, shown.run_space),

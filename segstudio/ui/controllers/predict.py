@@ -42,6 +42,7 @@ class PredictController(QObject):
         self._devices = ["auto", "cpu"]
         self._job_ids: dict[str, str] = {}
         self._current_job = ""
+        self._seen_runs: set[str] = set()
         self._scores = QTimer(self)
         self._scores.setSingleShot(True)
         self._scores.setInterval(_SCORES_EVERY_MS)
@@ -66,7 +67,9 @@ class PredictController(QObject):
             return
         try:
             models = session.models()
-            finished = {record.model: session.finished_count(record.run) for record in session.runs()}
+            finished = {
+                record.model: session.finished_count(record.run) for record in session.runs()
+            }
         except SegStudioError as error:
             self._window.show_notice("run", str(error), kind="error")
             return
@@ -180,15 +183,13 @@ class PredictController(QObject):
             self._scores.start()
 
     def _status_after(self, sample_id: str) -> str:
-        index = self._window.samples.index(self._window.samples.row_of(sample_id))
-        before = index.data(self._window.samples.StatusRole)
+        before = self._window.samples.status(sample_id)
         return before if before in ("in progress", "corrected") else "predicted"
 
     def _is_new(self, run: str) -> bool:
         """Whether a run has just begun: then its results are what one wants to see."""
-        known = getattr(self, "_seen_runs", set())
-        fresh = run not in known
-        self._seen_runs = known | {run}
+        fresh = run not in self._seen_runs
+        self._seen_runs.add(run)
         return fresh
 
     def _on_failure(self, event: SampleFailed) -> None:

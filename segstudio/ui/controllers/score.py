@@ -87,7 +87,10 @@ class ScoreController(QObject):
         mean = ClassRow("Mean over classes", None, pooled_iou=run.miou, accuracy=run.mean_accuracy)
         window.class_scores.set_rows(rows, mean)
         window.image_scores.set_rows(
-            [ImageRow(entry.sample_id, entry.miou, entry.pixel_accuracy) for entry in run.per_sample]
+            [
+                ImageRow(entry.sample_id, entry.miou, entry.pixel_accuracy)
+                for entry in run.per_sample
+            ]
         )
         window.scores_panel.set_summary(
             run.run,

@@ -22,7 +22,7 @@ class _Task(QRunnable):
         result, error = None, None
         try:
             result = self._work()
-        except Exception as caught:  # shown by the one who asked
+        except Exception as caught:  # noqa: BLE001 - shown by the one who asked
             error = caught
         self._owner.answered.emit((self._topic, self._generation, result, error))
 

@@ -158,6 +158,11 @@ class SampleListModel(QAbstractListModel):
         place = self._rows().get(sample_id)
         return None if place is None else self._samples[place]
 
+    def status(self, sample_id: str) -> str:
+        """Return a sample's state, shown or not."""
+        place = self._rows().get(sample_id)
+        return STATUSES[0 if place is None else self._status[place]]
+
     def search(self, text: str, limit: int) -> list[str]:
         """Return the first sample ids that hold ``text``."""
         wanted, found = text.lower(), []

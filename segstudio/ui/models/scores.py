@@ -191,6 +191,7 @@ class ImageScoreModel(_Table):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
-        if role in (self.SampleIdRole, Qt.ItemDataRole.ToolTipRole) and index.isValid() and index.row() < len(self._rows):
-            return self._rows[index.row()].sample_id
+        if role in (self.SampleIdRole, Qt.ItemDataRole.ToolTipRole):
+            inside = index.isValid() and index.row() < len(self._rows)
+            return self._rows[index.row()].sample_id if inside else None
         return super().data(index, role)

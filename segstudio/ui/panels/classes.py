@@ -43,8 +43,8 @@ class _ClassDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         colors = theme()
-        rect: QRect = option.rect  # type: ignore[attr-defined]
-        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
         active = bool(index.data(LegendModel.ActiveRole))
         visible = bool(index.data(LegendModel.VisibleRole))
         painter.save()
@@ -78,7 +78,8 @@ class _ClassDelegate(QStyledItemDelegate):
     ) -> None:
         colors = theme()
         if active:
-            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colors.color("accent"))
+            bar = QRect(rect.left(), rect.top(), 2, rect.height())
+            painter.fillRect(bar, colors.color("accent"))
         digit = index.data(LegendModel.FavouriteRole)
         key = QRect(rect.left() + 6, rect.top(), 12, rect.height())
         if digit:

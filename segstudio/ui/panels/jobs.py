@@ -37,8 +37,8 @@ class _JobDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         colors = theme()
-        rect: QRect = option.rect  # type: ignore[attr-defined]
-        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
         painter.save()
         if state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, colors.color("hover"))
@@ -65,7 +65,8 @@ class _JobDelegate(QStyledItemDelegate):
         painter.fillRect(bar, colors.color("border"))
         part = job.done / job.total if job.total else 0.0
         role = {"failed": "bad", "cancelled": "faint", "done": "good"}.get(job.state, "accent")
-        painter.fillRect(QRect(bar.topLeft(), QSize(round(bar.width() * part), 4)), colors.color(role))
+        done = QRect(bar.topLeft(), QSize(round(bar.width() * part), 4))
+        painter.fillRect(done, colors.color(role))
 
     def _paint_error(self, painter: QPainter, rect: QRect, index: Index) -> None:
         colors = theme()
@@ -84,7 +85,7 @@ class _JobDelegate(QStyledItemDelegate):
         """Take a click on the cross."""
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
             job = index.data(JobsModel.JobRole)
-            inside = _cancel_rect(option.rect).adjusted(-4, -4, 4, 4).contains(  # type: ignore[attr-defined]
+            inside = _cancel_rect(option.rect).adjusted(-4, -4, 4, 4).contains(
                 event.position().toPoint()
             )
             if index.data(JobsModel.KindRole) == "job" and job.active and inside:

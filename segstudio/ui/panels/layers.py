@@ -54,9 +54,18 @@ class LayerSpec:
 
 LAYERS: tuple[LayerSpec, ...] = (
     LayerSpec("correction", "Correction", 55, True, False, "Your label map; painting changes it"),
-    LayerSpec("errors", "Errors", 75, False, False, "Where the prediction differs from the ground truth"),
+    LayerSpec(
+        "errors", "Errors", 75, False, False, "Where the prediction differs from the ground truth"
+    ),
     LayerSpec("prediction", "Prediction", 55, True, True, "The most probable class of each pixel"),
-    LayerSpec("entropy", "Entropy", 80, False, True, "How undecided the model is: black sure, white unsure"),
+    LayerSpec(
+        "entropy",
+        "Entropy",
+        80,
+        False,
+        True,
+        "How undecided the model is: black sure, white unsure",
+    ),
     LayerSpec("confidence", "Confidence", 80, False, True, "Probability of the class that won"),
     LayerSpec("ground_truth", "Ground truth", 55, False, False, "The dataset's own labels"),
 )

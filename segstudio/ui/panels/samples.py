@@ -73,12 +73,13 @@ class SampleDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Draw a row."""
         colors = theme()
-        rect: QRect = option.rect  # type: ignore[attr-defined]
-        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
         painter.save()
         if state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, colors.color("accent_soft"))
-            painter.fillRect(QRect(rect.left(), rect.top(), 2, rect.height()), colors.color("accent"))
+            bar = QRect(rect.left(), rect.top(), 2, rect.height())
+            painter.fillRect(bar, colors.color("accent"))
         elif state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, colors.color("hover"))
         thumb = QRect(rect.left() + GRID + 2, rect.top() + 5, _THUMB_WIDTH, _THUMB_HEIGHT)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import (
+    QModelIndex,
+    QPersistentModelIndex,
+    QRect,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -35,14 +42,14 @@ class _SwatchDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         color = index.data(ScoreTableModel.ColorRole)
-        rect: QRect = option.rect  # type: ignore[attr-defined]
+        rect: QRect = option.rect
         if color is not None:
             painter.save()
             painter.setPen(QPen(theme().color("faint"), 1))
             painter.setBrush(color)
             painter.drawRect(QRect(rect.left() + GRID, rect.center().y() - 5, 11, 11))
             painter.restore()
-        option.rect = rect.adjusted(18, 0, 0, 0)  # type: ignore[attr-defined]
+        option.rect = rect.adjusted(18, 0, 0, 0)
         super().paint(painter, option, index)
 
 

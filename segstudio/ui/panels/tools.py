@@ -32,7 +32,10 @@ _STEPS = 200  # of the slider
 def next_size(size: int, steps: int) -> int:
     """Return the brush size some steps larger or smaller: an eighth at a time, one at least."""
     for _ in range(abs(steps)):
-        size = max(size + 1, round(size * 1.125)) if steps > 0 else min(size - 1, round(size / 1.125))
+        if steps > 0:
+            size = max(size + 1, round(size * 1.125))
+        else:
+            size = min(size - 1, round(size / 1.125))
     return min(max(size, BRUSH_LIMITS[0]), BRUSH_LIMITS[1])
 
 

@@ -22,8 +22,8 @@ from segstudio.ui.icons import icon
 from segstudio.ui.theme import GRID, theme
 
 __all__ = [
-    "ElidedLabel",
     "DoubleClickReset",
+    "ElidedLabel",
     "JumpSlider",
     "SearchField",
     "Segmented",
@@ -52,7 +52,7 @@ def rule() -> QFrame:
 
 
 def icon_button(
-    name: str, tip: str, clicked: Callable[[], None] | None = None, *, size: int = 16
+    name: str, tip: str, clicked: Callable[[], object] | None = None, *, size: int = 16
 ) -> QToolButton:
     """Return a button that is only an icon; the tip is its accessible name too."""
     button = QToolButton()

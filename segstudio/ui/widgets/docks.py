@@ -17,7 +17,7 @@ _NO_LIMIT = 16777215  # QWIDGETSIZE_MAX
 
 
 class _DockTitle(QWidget):
-    """A title that folds on a double click; without height while the dock is one of several tabs."""
+    """A title that folds on a double click; without height while the dock is a tab of several."""
 
     def __init__(self, dock: PanelDock, title: str, foldable: bool) -> None:
         super().__init__(dock)
