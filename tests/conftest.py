@@ -1,7 +1,8 @@
-"""What every test gets: folders of its own for settings, plugins and caches, and the real data."""
+"""What every test gets: folders and registries of its own; and the real data, if it is there."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def _isolated(
 ) -> None:
     """Keep a test from seeing the user's settings and plugins, and from changing them."""
     _isolate(tmp_path_factory.mktemp("user"), monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _without_plugins() -> Iterator[None]:
+    """Take out what loose plugins entered while a test ran: the next one loads its own."""
+    yield
+    plugins = sys.modules.get("segstudio.session.plugins")
+    if plugins is None:
+        return
+    from segstudio.core.registry import all_registries
+
+    plugins._loaded = None
+    for registry in all_registries().values():
+        names = registry.foreign_names()
+        loose = {name for name in names if registry.origin(name).startswith("segstudio_plugins.")}
+        registry.withdraw(loose)
 
 
 @pytest.fixture(scope="session")

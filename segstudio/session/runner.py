@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,9 +218,12 @@ class _OneRun:
                     self._predict(sample, image, started, writer, pending)
                     while len(pending) > _PENDING:
                         pending.pop(0).result()
-            finally:
-                for future in pending:
-                    future.result()
+            except BaseException:
+                # The first error is the one to tell; what is being written may still finish.
+                wait(pending)
+                raise
+            for future in pending:
+                future.result()
         self.report(RunFinished(self.run, self.done, self.failed, stopped))
 
     def _read_ahead(
