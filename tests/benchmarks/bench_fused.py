@@ -1,6 +1,6 @@
 """From logits to labels and entropy: the fused kernel against the long way, both in one run.
 
-Linux only (it reads /proc).  Run ``python tests/benchmarks/bench_fused.py``; one thread, about 20 s.
+Linux only (it reads /proc).  Run ``python tests/benchmarks/bench_fused.py``; one thread, 20 s.
 """
 
 from __future__ import annotations

@@ -106,8 +106,10 @@ class BrowseController(QObject):
         except SegStudioError as error:
             window.show_notice("settings", str(error), kind="warning")
         self._tasks.start("statuses", self._session.statuses, window.samples.set_statuses)
+        before = self._desk.run
         self._desk.refresh_runs()
-        self._desk.run_changed.emit(self._desk.run)
+        if self._desk.run == before:  # nobody was told yet, but the scores are another dataset's
+            self._desk.run_changed.emit(before)
         known = {sample.sample_id for sample in dataset.samples} if self._wanted_sample else set()
         chosen = self._wanted_sample if self._wanted_sample in known else ""
         first = window.samples.sample_at(0)

@@ -272,17 +272,19 @@ class Desk(QObject):
             return
         space = (None if self.corrected is not None else shown.run_space) or self.space
         reasons: dict[str, str | None] = {}
+        spaces = self._layer_spaces()
         maps = {
-            "prediction": (shown.prediction, shown.run_space),
-            "ground_truth": (shown.target, self._target_space()),
-            "correction": (self.corrected, self.space),
+            "prediction": shown.prediction,
+            "ground_truth": shown.target,
+            "correction": self.corrected,
         }
         missing = {
             "prediction": "Run a model to see its prediction",
             "ground_truth": "This image has no ground truth",
             "correction": "Nothing corrected yet; the Correct workspace starts one",
         }
-        for name, (label_map, its_space) in maps.items():
+        for name, label_map in maps.items():
+            its_space = spaces[name]
             there = label_map is not None and its_space is not None
             reasons[name] = None if there else missing[name]
             if label_map is not None and its_space is not None:
@@ -322,12 +324,22 @@ class Desk(QObject):
         dataset = self._session.dataset
         return (dataset.label_space if dataset is not None else None) or self.space
 
+    def _layer_spaces(self) -> dict[str, LabelSpace | None]:
+        """Return what the label maps of each layer mean."""
+        return {
+            "prediction": None if self.shown is None else self.shown.run_space,
+            "ground_truth": self._target_space(),
+            "correction": self.space,
+        }
+
     def _restyle(self) -> None:
-        visible = self._window.legend.visible
-        hidden = [int(index) for index in np.flatnonzero(~visible)]
-        for overlay in self.labels.values():
-            if overlay.hidden != frozenset(hidden):
-                overlay.set_hidden(hidden)
+        """Hide the classes that the legend hides, in the layers that are of its label space."""
+        hidden = frozenset(int(index) for index in np.flatnonzero(~self._window.legend.visible))
+        for name, space in self._layer_spaces().items():
+            same = space is not None and self.space is not None and space.names == self.space.names
+            wanted = hidden if same else frozenset()
+            if self.labels[name].hidden != wanted:
+                self.labels[name].set_hidden(wanted)
 
     def _on_visibility(self, name: str, visible: bool) -> None:
         self.overlays[name].visible = visible and not self._held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -56,6 +57,7 @@ class EditController(QObject):
         self._desk, self._scores = desk, scores
         self.correction: Correction | None = None
         self._driver: StrokeDriver | None = None
+        self._last_event: PointerEvent | None = None
         self._tool = "brush"
         self._prediction_was_visible = True
         self._live = QTimer(self)
@@ -109,7 +111,6 @@ class EditController(QObject):
             panel.set_visible("prediction", self._prediction_was_visible)
             self._window.canvas.set_interaction("pan")
             self._window.canvas.set_brush_preview(None)
-            self._finish_stroke()
             self.save_if_dirty()
 
     def _on_shown(self, shown: Shown | None) -> None:
@@ -161,7 +162,6 @@ class EditController(QObject):
         self._window.show_notice("correct", sentence(error), kind="warning")
 
     def _on_leaving(self, sample_id: str) -> None:
-        self._finish_stroke()
         correction = self.correction
         if correction is None:
             return
@@ -187,6 +187,7 @@ class EditController(QObject):
             if event.kind is PointerKind.PRESS:
                 self._pick(event)
             return
+        self._last_event = event
         try:
             if event.kind is PointerKind.PRESS:
                 self._driver = self._new_driver(correction)
@@ -224,9 +225,14 @@ class EditController(QObject):
                 self._window.classes_panel.reveal(value)
 
     def _finish_stroke(self) -> None:
-        if self._driver is not None and self._driver.is_active:
-            self._driver.cancel()
-        self._driver = None
+        """End a stroke where the pointer was seen last, as if it were released there."""
+        driver, self._driver = self._driver, None
+        if driver is None or not driver.is_active or self._last_event is None:
+            return
+        try:
+            driver.handle(replace(self._last_event, kind=PointerKind.RELEASE))
+        except SegStudioError as error:
+            self._window.show_notice("correct", str(error), kind="error")
 
     def _on_changed(self, patch: MaskPatch) -> None:
         self._desk.labels["correction"].update_box(patch.box)
@@ -252,7 +258,8 @@ class EditController(QObject):
     # -- saving -----------------------------------------------------------------------------
 
     def save_if_dirty(self) -> None:
-        """Save when there is something to save."""
+        """Save when there is something to save; a stroke that goes on is finished first."""
+        self._finish_stroke()
         if self.correction is not None and self.correction.document.is_dirty:
             self.save()
 
