@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from segstudio.architectures._base import ARCHITECTURES, SegmentationNetwork
 from segstudio.checkpoints.native import NativeCheckpoint, save_native, state_dict_of
@@ -31,6 +30,13 @@ from segstudio.core.errors import (
 from segstudio.core.options import options_to_json
 from segstudio.core.preprocessing import Preprocessing
 from segstudio.metrics.confusion import confusion_matrix
+from segstudio.metrics.scores import mean_iou
+from segstudio.training.building import (
+    build_optimizer,
+    choose_device,
+    choose_precision,
+    class_weights,
+)
 from segstudio.training.data import Batch, LabelledImages, class_pixel_counts, iterate_batches
 from segstudio.training.recipe import TrainOptions
 
@@ -135,8 +141,8 @@ class _Training:
         self.options = plan.options
         self.report = report
         make_folder(plan.folder)
-        self.device = _choose_device(self.options.device)
-        self.autocast = _choose_precision(self.options.precision, self.device)
+        self.device = choose_device(self.options.device)
+        self.autocast = choose_precision(self.options.precision, self.device)
         torch.manual_seed(self.options.seed)
         network = ARCHITECTURES.get(plan.architecture)(
             len(plan.training.label_space), plan.architecture_options
@@ -146,7 +152,7 @@ class _Training:
         self.network: SegmentationNetwork = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network) if self.options.ema else None
-        self.optimizer = _build_optimizer(self.network, self.options)
+        self.optimizer = build_optimizer(self.network, self.options)
         self.weights = self._class_weights()
         self.mean = torch.tensor(plan.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self.std = torch.tensor(plan.preprocessing.std, device=self.device).view(1, 3, 1, 1)
@@ -281,7 +287,8 @@ class _Training:
             total += confusion_matrix(
                 target, prediction, len(space), ignore_index=space.ignore_index
             )
-        miou = _mean_iou(total)
+        # No pixel of the validation set may be labelled: nothing was found then.
+        miou = float(np.nan_to_num(mean_iou(total)))
         if miou > self.best:
             self.best = miou
             figures = {"validation_miou": miou, "epoch": epoch, "step": self.step}
@@ -360,89 +367,3 @@ class _Training:
                 file.write(json.dumps(entry) + "\n")
         except OSError as error:
             raise WriteError.from_os_error(path, error) from error
-
-
-def class_weights(counts: NDArray[np.int64], kind: str, power: float) -> NDArray[np.float64]:
-    """Return weights of mean 1 over the classes that appear.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (2, C)
-        As `class_pixel_counts` returns.
-    kind : str
-        "enet": ``1 / ln(1.02 + p)`` with p the class's share of the labelled pixels (Paszke et
-        al. 2016). "median": median frequency over frequency, frequencies taken over the samples
-        that hold the class (Eigen and Fergus 2015).
-    power : float
-        Exponent on the weights.
-
-    Returns
-    -------
-    ndarray of shape (C,), float64
-        A class without a pixel gets weight 1.
-    """
-    present = counts[0] > 0
-    weights = np.ones(counts.shape[1], np.float64)
-    if kind == "enet":
-        share = counts[0] / max(1, counts[0].sum())
-        weights[present] = 1.0 / np.log(1.02 + share[present])
-    else:
-        frequency = counts[0][present] / counts[1][present]
-        weights[present] = np.median(frequency) / frequency
-    weights **= power
-    weights[present] /= weights[present].mean()
-    weights[~present] = 1.0
-    return weights
-
-
-def _mean_iou(confusion: NDArray[np.int64]) -> float:
-    """Pooled mIoU of a (C, C + 1) confusion; classes with an empty union do not count."""
-    true = np.diagonal(confusion).astype(np.float64)
-    union = confusion.sum(1) + confusion[:, :-1].sum(0) - true
-    return float(np.mean(true[union > 0] / union[union > 0])) if (union > 0).any() else 0.0
-
-
-def _build_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    # Norms, biases and PReLU slopes are not decayed: pulling them to zero regularises nothing.
-    decayed = [entry for entry in network.parameters() if entry.ndim > 1]
-    plain = [entry for entry in network.parameters() if entry.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum)
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(options.momentum, 0.999))
-
-
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"The device {name!r} cannot be used on this machine.") from error
-    return device
-
-
-def _choose_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast type, None for fp32."""
-    if name == "bf16":
-        return torch.bfloat16
-    if name == "fp32":
-        return None
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    if device.type == "cpu":
-        # Without these instructions bf16 is emulated and slower than fp32.
-        return torch.bfloat16 if _cpu_has_bf16() else None
-    return None
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)

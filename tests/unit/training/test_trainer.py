@@ -17,7 +17,8 @@ from segstudio.architectures.enet import ENet
 from segstudio.checkpoints.native import load_native
 from segstudio.core.errors import CancelledError, NotACheckpointError, TrainingError, UsageError
 from segstudio.training import trainer
-from segstudio.training.trainer import TrainPlan, TrainProgress, Validation, class_weights, train
+from segstudio.training.building import class_weights
+from segstudio.training.trainer import TrainPlan, TrainProgress, Validation, train
 
 MakePlan = Callable[..., TrainPlan]
 News = TrainProgress | Validation
@@ -262,11 +263,6 @@ def test_initial_weights_are_taken(make_plan: MakePlan) -> None:
     found = run.network.state_dict()
     assert all(torch.equal(found[key], value) for key, value in best.items())
 
-
-def test_the_pooled_miou_counts_classes_with_a_union_only() -> None:
-    confusion = np.array([[6, 2, 0, 0], [0, 4, 0, 4], [0, 0, 0, 0]])
-    assert trainer._mean_iou(confusion) == pytest.approx((6 / 8 + 4 / 10) / 2)
-    assert trainer._mean_iou(np.zeros((3, 4), int)) == 0.0
 
 
 def test_a_device_that_is_not_there_is_one_sentence(make_plan: MakePlan) -> None:
