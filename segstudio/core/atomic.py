@@ -9,12 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from segstudio.core.errors import WriteError
 
-__all__ = ["TEMPORARY_SUFFIX", "make_folder", "replacing", "write_bytes", "write_text"]
+__all__ = [
+    "TEMPORARY_SUFFIX",
+    "make_folder",
+    "remove_leftovers",
+    "replacing",
+    "write_bytes",
+    "write_text",
+]
 
 TEMPORARY_SUFFIX = ".segstudio-part"
 
@@ -86,6 +94,33 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace the file at ``path`` by ``text`` in UTF-8; see `replacing`."""
     write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def remove_leftovers(folder: Path, *, older_than: float = 600.0) -> int:
+    """Remove the temporary files that a killed program left below ``folder``.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with its sub-folders; need not exist.
+    older_than : float
+        Seconds; younger ones may belong to a program that is still writing.
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    removed = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(TEMPORARY_SUFFIX):
+                path = Path(place, name)
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > older_than:
+                        path.unlink()
+                        removed += 1
+    return removed
 
 
 def _umask() -> int:

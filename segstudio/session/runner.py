@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segstudio.core.atomic import remove_leftovers
 from segstudio.core.errors import SegStudioError, WriteError
 from segstudio.core.label_space import LabelMapping
 from segstudio.core.types import Image, Prediction, Sample, quantise, quantise_entropy
@@ -204,6 +205,9 @@ class _OneRun:
             for sample in samples
             if sample.sample_id not in finished or not self._has_scores(sample)
         ]
+        if waiting and finished:
+            # The run was stopped before, perhaps by a kill in the middle of a file.
+            remove_leftovers(self.layout.run_folder(self.run))
         notes = (self.reader.note,) if self.reader is not None and self.reader.note else ()
         self.done = len(samples) - len(waiting)
         self.report(RunStarted(self.run, self.model_name, len(samples), self.done, notes))

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from segstudio.core import atomic
-from segstudio.core.atomic import TEMPORARY_SUFFIX, make_folder, replacing, write_bytes, write_text
+from segstudio.core.atomic import (
+    TEMPORARY_SUFFIX,
+    make_folder,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_text,
+)
 from segstudio.core.errors import WriteError
 
 
@@ -103,3 +110,17 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
     write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_leftovers_of_a_killed_program_are_removed_when_they_are_old(tmp_path: Path) -> None:
+    old = tmp_path / "a" / f".x.png.123{TEMPORARY_SUFFIX}"
+    young = tmp_path / f".y.png.456{TEMPORARY_SUFFIX}"
+    kept = tmp_path / "a" / "x.png"
+    old.parent.mkdir()
+    for path in (old, young, kept):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    os.utime(kept, (0, 0))
+    assert remove_leftovers(tmp_path) == 1
+    assert not old.exists() and young.exists() and kept.exists()
+    assert remove_leftovers(tmp_path / "nowhere") == 0
