@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,9 @@ class Corrections:
         self._store = store
         self._pool = HistoryPool()
         self._open: dict[str, Correction] = {}
+        # Two threads that open one sample must get one document: strokes on a second one would
+        # never be saved.
+        self._lock = threading.RLock()
 
     def unsaved(self) -> list[str]:
         """Return the samples whose journal holds strokes that were never saved."""
@@ -108,8 +112,15 @@ class Corrections:
         SegStudioError
             When a file cannot be read.
         """
-        if sample_id in self._open:
+        with self._lock:
+            if sample_id not in self._open:
+                self._open[sample_id] = self._start(sample_id, source, fallback)
             return self._open[sample_id]
+
+    def _start(
+        self, sample_id: str, source: str | None, fallback: LabelSpace | None
+    ) -> Correction:
+        """Make a correction; see `open`."""
         sample = self._dataset.sample(sample_id)
         space = self._space(sample_id, source, fallback)
         source_map = self._source_map(sample, source, space)
@@ -117,11 +128,9 @@ class Corrections:
         base = source_map if saved is None else saved
         document, journal, recovered = self._with_journal(sample, base, space)
         live = self._live(sample, document, space)
-        correction = Correction(
+        return Correction(
             sample_id, document, space, source, source_map, live, recovered, journal
         )
-        self._open[sample_id] = correction
-        return correction
 
     def save(self, sample_id: str) -> Path:
         """Write a correction over its file and empty its journal.
@@ -146,8 +155,10 @@ class Corrections:
 
     def release(self, sample_id: str) -> None:
         """Close a correction; unsaved strokes stay in its journal, its history in memory."""
-        correction = self._open.pop(sample_id, None)
-        if correction is not None:
+        with self._lock:
+            correction = self._open.pop(sample_id, None)
+            if correction is None:
+                return
             if correction.live is not None:
                 correction.live.close()
             correction.document.close()

@@ -138,6 +138,11 @@ class WorkerClient:
     def _ensure_process(self) -> None:
         if self._process is not None and self._process.is_alive():
             return
+        # While another thread imports cv2 for the first time, cv2's own folder stands in sys.path;
+        # the new process would inherit it and take cv2's "typing" for Python's. Importing it here
+        # waits until that is over.
+        import cv2  # noqa: F401
+
         ours, theirs = self._context.Pipe()
         self._cancel = self._context.Event()
         self._process = self._context.Process(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import cv2
@@ -149,6 +150,7 @@ def test_no_label_space_is_a_sentence(tmp_path: Path) -> None:
 
 _PAINTER = """
 import sys
+import threading
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_corrections import paint
@@ -235,3 +237,25 @@ def test_leaving_unsaved_and_coming_back_keeps_the_whole_history(session: Sessio
     while again.document.undo() is not None:
         pass
     assert np.array_equal(again.document.label_map, start)
+
+
+def test_threads_that_open_one_sample_get_one_correction(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample_id = first_sample(session)
+    barrier = threading.Barrier(4)
+    found: list[Correction] = []
+
+    def open_it() -> None:
+        barrier.wait()
+        found.append(session.open_correction(sample_id, source=GROUND_TRUTH))
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(correction) for correction in found}) == 1
+    paint(found[0], 20, 20)
+    session.save_correction(sample_id)
+    assert not found[0].document.is_dirty
