@@ -290,13 +290,13 @@ class EditController(QObject):
         if correction is None or document is None:
             self._window.tool_strip.set_state("")
             return
-        source = {None: "an empty map", GROUND_TRUTH: "the ground truth"}.get(
-            correction.source, f"the prediction of {correction.source}"
+        source = {None: "an empty map", GROUND_TRUTH: "ground truth"}.get(
+            correction.source, correction.source
         )
         if document.is_dirty:
             self._window.samples.set_status(correction.sample_id, "in progress")
         state = "not saved yet" if document.is_dirty else "saved"
-        self._window.tool_strip.set_state(f"Started from {source}  ·  {state}")
+        self._window.tool_strip.set_state(f"{state.capitalize()}  ·  from {source}")
 
     # -- tool and class ---------------------------------------------------------------------
 

@@ -85,8 +85,8 @@ def _table(model: QSortFilterProxyModel, name: str) -> QTableView:
     header.setHighlightSections(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    header.setDefaultSectionSize(80)
-    header.setMinimumSectionSize(72)
+    header.setDefaultSectionSize(74)
+    header.setMinimumSectionSize(64)
     return view
 
 
