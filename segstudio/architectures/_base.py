@@ -21,6 +21,7 @@ from segstudio.core.registry import Registry
 __all__ = [
     "ARCHITECTURES",
     "Facts",
+    "PublishedSize",
     "Recognition",
     "SegmentationNetwork",
     "StateDict",
@@ -29,6 +30,31 @@ __all__ = [
 
 StateDict = Mapping[str, Tensor]
 """Tensors by name, as ``nn.Module.state_dict`` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSize:
+    """A published number of parameters, which the contract tests hold against ours.
+
+    Attributes
+    ----------
+    millions : float
+        The published figure.
+    classes : int
+        Number of outputs that it was counted with.
+    options : mapping
+        The variant, as values of the page's Options.
+    source : str
+        Where the figure stands.
+    tolerance : float
+        Relative difference that rounding or an unclear count in the source leaves open.
+    """
+
+    millions: float
+    classes: int
+    options: Mapping[str, Any]
+    source: str
+    tolerance: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +71,8 @@ class Facts:
         Input size over the size of the finest features that the head sees.
     published : str
         A published figure with its data set, empty when there is none to name.
+    sizes : tuple of PublishedSize
+        Published parameter counts.
     """
 
     title: str
@@ -52,6 +80,7 @@ class Facts:
     year: int
     output_stride: int
     published: str = ""
+    sizes: tuple[PublishedSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +117,28 @@ class SegmentationNetwork(nn.Module, abc.ABC):
         C, number of output classes.
     options : Options, optional
         Variant of the architecture; None takes the defaults.
+
+    Attributes
+    ----------
+    variants : mapping
+        The published variants by name, as values of Options; "" when the page has one only.
+    smallest : mapping
+        Options of the cheapest variant there is: for tests and first looks.
+    classifier : str
+        Dotted name of the submodule that turns features into logits, empty when no single one
+        does; its input is what attention over scales looks at.
+    trainable : bool
+        Whether label maps alone can train it.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type]
     facts: ClassVar[Facts]
     align_corners: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"": {}}
+    smallest: ClassVar[Mapping[str, Any]] = {}
+    classifier: ClassVar[str] = ""
+    trainable: ClassVar[bool] = True
 
     def __init__(self, classes: int, options: Any = None) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segstudio.architectures._base import (
     ARCHITECTURES,
     Facts,
+    PublishedSize,
     Recognition,
     SegmentationNetwork,
     StateDict,
@@ -146,7 +147,10 @@ class ENet(SegmentationNetwork):
         year=2016,
         output_stride=8,
         published="51.3 mIoU on CamVid test, 11 classes (the paper, table 6)",
+        sizes=(PublishedSize(0.37, 19, {}, "the paper, table 3", tolerance=0.03),),
     )
+    variants = {"published": {}, "pytorch-enet": {"pool": 3}}
+    classifier = "head"
 
     def __init__(self, classes: int, options: ENetOptions | None = None) -> None:
         super().__init__(classes, options)

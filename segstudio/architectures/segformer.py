@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from segstudio.architectures._base import (
     ARCHITECTURES,
     Facts,
+    PublishedSize,
     Recognition,
     SegmentationNetwork,
     StateDict,
@@ -47,6 +48,7 @@ _VARIANTS: dict[str, tuple[int, tuple[int, int, int, int]]] = {
     "b4": (64, (3, 8, 27, 3)),
     "b5": (64, (3, 6, 40, 3)),
 }
+_PUBLISHED_MILLIONS = {"b0": 3.8, "b1": 13.7, "b2": 27.5, "b3": 47.3, "b4": 64.1, "b5": 84.7}
 _WIDENING = (1, 2, 5, 8)
 """Width of a stage over the first one's; also its number of attention heads."""
 _REDUCTIONS = (8, 4, 2, 1)
@@ -245,7 +247,13 @@ class SegFormer(SegmentationNetwork):
         year=2021,
         output_stride=4,
         published="37.4 (B0) to 51.0 (B5) mIoU on ADE20K val, single scale (the paper)",
+        sizes=tuple(
+            PublishedSize(millions, 150, {"variant": variant}, "the paper, table 1", 0.015)
+            for variant, millions in _PUBLISHED_MILLIONS.items()
+        ),
     )
+    variants = {variant: {"variant": variant} for variant in _VARIANTS}
+    classifier = "head.classify"
 
     def __init__(self, classes: int, options: SegFormerOptions | None = None) -> None:
         super().__init__(classes, options)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from segstudio.architectures._base import (
     ARCHITECTURES,
     Facts,
+    PublishedSize,
     Recognition,
     SegmentationNetwork,
     StateDict,
@@ -29,6 +30,7 @@ from segstudio.core.options import option
 from segstudio.core.preprocessing import Preprocessing
 
 _MAX_DEPTH = 6
+_S5_D16 = {"up": "bilinear", "head": "fcn"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,13 @@ class UNet(SegmentationNetwork):
         year=2015,
         output_stride=1,
         published="69.1 mIoU on Cityscapes val (S5-D16 with FCN head, MMSegmentation)",
+        sizes=(
+            PublishedSize(28.99, 19, _S5_D16, "MMSegmentation 1.2.2, without its auxiliary head"),
+        ),
     )
+    variants = {"published": {}, "s5-d16": _S5_D16}
+    smallest = {"width": 8}
+    classifier = "classify"
 
     def __init__(self, classes: int, options: UNetOptions | None = None) -> None:
         super().__init__(classes, options)

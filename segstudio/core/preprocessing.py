@@ -22,8 +22,9 @@ class Preprocessing:
         "rgb" or "bgr".
     resize : str
         "none" (the image's own size), "keep-ratio" (so that it fits ``size`` = (long, short) as
-        MMSegmentation does), "exact" (to ``size`` = (H, W)) or "short-side-at-least" (upsized so
-        that the short side is at least ``size[1]``).
+        MMSegmentation does), "exact" (to ``size`` = (H, W)), "short-side" (so that the short side
+        is ``size[1]``, as torchvision does) or "short-side-at-least" (upsized so that the short
+        side is at least ``size[1]``).
     size : (int, int) or None
         See ``resize``.
     antialias : bool
@@ -39,6 +40,9 @@ class Preprocessing:
         sizes are equal.
     window, stride : (int, int) or None
         Published sliding window in network input pixels, None for the whole image.
+    average : str
+        What overlapping windows are averaged as: "logits" or "probabilities".  The scores that
+        the argmax is taken of are then these.
     """
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -52,6 +56,7 @@ class Preprocessing:
     upsample_to_input: bool = True
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
+    average: str = "logits"
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
