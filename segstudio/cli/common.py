@@ -67,7 +67,11 @@ class RunOptions:
     )
     batch: str = option("auto", "Images per step: auto or 1.")
     tta: str = option("none", "Test-time augmentation: none.")
-    window: str = option("auto", "Sliding window: auto or none (the whole image at once).")
+    window: str = option(
+        "auto",
+        "Sliding window in network pixels: auto (the published one), none (the whole image at "
+        "once), HxW or HxW:STRIDE.",
+    )
     engine: str = option("local", "Where the network runs: local.")
     limit: int | None = option(None, "Only the first N samples.", minimum=1)
     restart: bool = option(False, "Predict again what is already stored.")
@@ -86,7 +90,6 @@ class RunOptions:
         able = {
             "batch": ("auto", "1"),
             "tta": ("none",),
-            "window": ("auto", "none"),
             "engine": ("local",),
         }
         for name, values in able.items():

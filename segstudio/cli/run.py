@@ -53,6 +53,7 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
         folder,
         device=options.device,
         precision=options.precision,
+        window=options.window,
         restart=options.restart,
         mapping=mapping,
         save_scores=None if options.save_scores is None else Path(options.save_scores),

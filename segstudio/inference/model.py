@@ -18,6 +18,7 @@ from segstudio.inference.catalogue import find_model
 from segstudio.inference.devices import choose_device, choose_precision
 from segstudio.inference.fused import fuse_logits, fuse_logits_torch
 from segstudio.inference.preprocess import resize_image, to_input
+from segstudio.inference.windows import parse_window, slide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,17 +37,24 @@ class Model:
         As `segstudio.checkpoints.opening.open_checkpoint` returns.
     device, precision : str
         See `segstudio.inference.devices`.
+    window : str
+        See `segstudio.inference.windows.parse_window`.
 
     Raises
     ------
     NotACheckpointError
         When the weights do not fit, or nothing says what the outputs mean.
     UsageError
-        When the device or the precision cannot be used.
+        When the device, the precision or the window cannot be used.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", precision: str = "auto"
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        window: str = "auto",
     ) -> None:
         if checkpoint.label_space is None:
             raise NotACheckpointError(
@@ -56,6 +64,7 @@ class Model:
         self.checkpoint = checkpoint
         self.label_space: LabelSpace = checkpoint.label_space
         self.preprocessing = checkpoint.preprocessing
+        self.window = parse_window(window, checkpoint.preprocessing)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = build_network(checkpoint).to(self.device)
@@ -83,8 +92,30 @@ class Model:
         SegStudioError
             When the device runs out of memory, or the network's outputs are not finite.
         """
+        return self._fused(self._logits(image), *image.shape[:2])
+
+    def predict_with_scores(self, image: Image) -> tuple[Prediction, NDArray[np.float32]]:
+        """Predict one image and return also what the argmax was taken of.
+
+        Returns
+        -------
+        Prediction
+            As `predict` gives it.
+        ndarray of shape (C, H, W), float32
+            Logits at the image's own size, probabilities for models that average those.
+        """
         height, width = image.shape[:2]
         logits = self._logits(image)
+        prediction = self._fused(logits, height, width)
+        align = self.preprocessing.align_corners
+        full = F.interpolate(logits[None], (height, width), mode="bilinear", align_corners=align)
+        if self.preprocessing.average == "probabilities":
+            full = full.softmax(1)
+        scores: NDArray[np.float32] = full[0].cpu().numpy()
+        return prediction, scores
+
+    def _fused(self, logits: Tensor, height: int, width: int) -> Prediction:
+        """Turn (C, h, w) logits into a prediction at the image's size."""
         align = self.preprocessing.align_corners
         if self.device.type == "cpu":
             prediction = fuse_logits(logits.numpy(), height, width, align_corners=align)
@@ -100,47 +131,17 @@ class Model:
             prediction.classes,
         )
 
-    def predict_scores(self, image: Image) -> NDArray[np.float32]:
-        """Return the (C, H, W) float32 logits at the image's own size, all in memory."""
-        size = image.shape[:2]
-        logits = self._logits(image)[None]
-        align = self.preprocessing.align_corners
-        full = F.interpolate(logits, size=size, mode="bilinear", align_corners=align)
-        scores: NDArray[np.float32] = full[0].cpu().numpy()
-        return scores
-
     @torch.inference_mode()
     def _logits(self, image: Image) -> Tensor:
         """Return (C, h, w) float32 logits whose extent is that of the image."""
-        resized = resize_image(image, self.preprocessing)
-        height, width = resized.shape[:2]
-        batch = to_input(resized, self.preprocessing, self.device)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        dtype = _DTYPES[self.precision]
         try:
-            with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
-                logits = self.network(batch).float()
-            two_steps = self.preprocessing.upsample_to_input and resized.shape != image.shape
-            # Padding has to be cut off at a size where it is a whole number of pixels.
-            if two_steps or batch.shape[-2:] != (height, width):
-                logits = F.interpolate(
-                    logits,
-                    size=batch.shape[-2:],
-                    mode="bilinear",
-                    align_corners=self.preprocessing.align_corners,
-                )[..., :height, :width]
+            logits = self._network_logits(image)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise SegStudioError(
-                f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
-                f"memory of {self.device}; choose another device or a smaller model."
-            ) from error
+            raise self._too_large(image) from error
         except RuntimeError as error:
             if "memory" not in str(error).lower():
                 raise
-            raise SegStudioError(
-                f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
-                f"memory of {self.device}; choose another device or a smaller model."
-            ) from error
+            raise self._too_large(image) from error
         if not bool(torch.isfinite(logits).all()):
             raise SegStudioError(
                 f"{self.checkpoint.path} gave values that are no numbers at {self.precision}; "
@@ -148,12 +149,42 @@ class Model:
             )
         return logits[0].contiguous()
 
+    def _too_large(self, image: Image) -> SegStudioError:
+        return SegStudioError(
+            f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
+            f"memory of {self.device}; choose another device, a window or a smaller model."
+        )
+
+    def _network_logits(self, image: Image) -> Tensor:
+        """Preprocess, run the network, and cut off what padding added: (1, C, h, w) float32."""
+        resized = resize_image(image, self.preprocessing)
+        height, width = resized.shape[:2]
+        batch = to_input(resized, self.preprocessing, self.device)
+        align = self.preprocessing.align_corners
+        dtype = _DTYPES[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
+            if self.window is not None:
+                logits = slide(self.network, batch, self.window, align_corners=align)
+            else:
+                channels_last = batch.contiguous(memory_format=torch.channels_last)
+                logits = self.network(channels_last).float()
+        two_steps = self.preprocessing.upsample_to_input and resized.shape != image.shape
+        # Padding has to be cut off at a size where it is a whole number of pixels.
+        if two_steps or self.window is not None or batch.shape[-2:] != (height, width):
+            if logits.shape[-2:] != batch.shape[-2:]:
+                logits = F.interpolate(
+                    logits, size=batch.shape[-2:], mode="bilinear", align_corners=align
+                )
+            logits = logits[..., :height, :width]
+        return logits
+
 
 def load_model(
     name_or_path: str | Path,
     *,
     device: str = "auto",
     precision: str = "auto",
+    window: str = "auto",
     label_space: LabelSpace | None = None,
 ) -> Model:
     """Load an embedded model by name, or any recognised checkpoint by path.
@@ -167,4 +198,4 @@ def load_model(
     """
     path = find_model(name_or_path)
     checkpoint = open_checkpoint(path, label_space=label_space)
-    return Model(checkpoint, device=device, precision=precision)
+    return Model(checkpoint, device=device, precision=precision, window=window)

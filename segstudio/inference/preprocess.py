@@ -72,6 +72,10 @@ def _target_size(height: int, width: int, preprocessing: Preprocessing) -> tuple
             min(size) / min(height, width),
         )
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+    if preprocessing.resize == "short-side":
+        # torchvision: the short side exactly, the long one rounded down.
+        short, long = size[1], size[1] * max(height, width) // min(height, width)
+        return (short, long) if height <= width else (long, short)
     # "short-side-at-least"
     scale = max(1.0, size[1] / min(height, width))
     return int(height * scale + 0.5), int(width * scale + 0.5)

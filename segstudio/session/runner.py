@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.atomic import remove_leftovers
 from segstudio.core.errors import SegStudioError, WriteError
@@ -61,8 +62,8 @@ class RunRequest:
         Names or paths.
     project : Path
         Folder of the project.
-    device, precision : str
-        See `segstudio.inference.devices`.
+    device, precision, window : str
+        See `segstudio.inference.devices` and `segstudio.inference.windows`.
     restart : bool
         Whether to forget what the runs have finished.
     mapping : LabelMapping or None
@@ -78,6 +79,7 @@ class RunRequest:
     project: Path
     device: str = "auto"
     precision: str = "auto"
+    window: str = "auto"
     restart: bool = False
     mapping: LabelMapping | None = None
     save_scores: Path | None = None
@@ -89,7 +91,7 @@ def run_models(
     report: Callable[[RunEvent], None],
     *,
     cancelled: Callable[[], bool] = lambda: False,
-    models: dict[tuple[str, str, str], Model] | None = None,
+    models: dict[tuple[str, ...], Model] | None = None,
 ) -> list[str]:
     """Run every model of a request over its samples.
 
@@ -101,7 +103,7 @@ def run_models(
     cancelled : callable
         Asked before each sample.
     models : dict, optional
-        Loaded models by (name, device, precision), kept between calls.
+        Loaded models by name and options, kept between calls.
 
     Returns
     -------
@@ -134,15 +136,17 @@ def _load(
     name: str,
     request: RunRequest,
     report: Callable[[RunEvent], None],
-    models: dict[tuple[str, str, str], Model],
+    models: dict[tuple[str, ...], Model],
 ) -> Model:
     from segstudio.inference.model import load_model
 
-    key = (name, request.device, request.precision)
+    key = (name, request.device, request.precision, request.window)
     if key not in models:
         started = time.monotonic()
         models.clear()  # one model's memory at a time
-        models[key] = load_model(name, device=request.device, precision=request.precision)
+        models[key] = load_model(
+            name, device=request.device, precision=request.precision, window=request.window
+        )
         report(ModelLoaded(name, str(models[key].device), time.monotonic() - started))
     return models[key]
 
@@ -159,6 +163,7 @@ def run_identity(name: str, model: Model) -> str:
             "label_space": model.label_space.fingerprint,
             "preprocessing": model.preprocessing.to_json(),
             "precision": model.precision,
+            "window": model.window,
         },
         sort_keys=True,
     )
@@ -272,9 +277,11 @@ class _OneRun:
         try:
             if isinstance(image, SegStudioError):
                 raise image
-            prediction = self.model.predict(image)
-            if self.request.save_scores is not None:
-                self._write_scores(sample, image)
+            if self.request.save_scores is None:
+                prediction = self.model.predict(image)
+            else:
+                prediction, scores = self.model.predict_with_scores(image)
+                self._write_scores(sample, scores)
         except WriteError:
             raise
         except SegStudioError as error:
@@ -321,12 +328,11 @@ class _OneRun:
         path = self._scores_path(sample)
         return path is None or path.exists()
 
-    def _write_scores(self, sample: Sample, image: Image) -> None:
+    def _write_scores(self, sample: Sample, scores: NDArray[np.float32]) -> None:
         from segstudio.core.atomic import replacing
 
         path = self._scores_path(sample)
         assert path is not None
-        scores = self.model.predict_scores(image)
         with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, scores=scores)
 

@@ -51,7 +51,9 @@ def test_it_equals_preprocess_network_upsample_argmax(
     np.testing.assert_allclose(
         prediction.confidence, F.softmax(full, 0).amax(0).numpy(), atol=1e-4
     )
-    np.testing.assert_allclose(model.predict_scores(image), full.numpy(), atol=1e-4)
+    again, scores = model.predict_with_scores(image)
+    np.testing.assert_array_equal(again.label_map, prediction.label_map)
+    np.testing.assert_allclose(scores, full.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -61,15 +63,34 @@ def test_it_equals_preprocess_network_upsample_argmax(
         {"resize": "exact", "size": (32, 48)},
         {"resize": "keep-ratio", "size": (64, 32), "antialias": True},
         {"resize": "short-side-at-least", "size": (64, 64), "divisor": 16},
+        {"resize": "short-side", "size": (40, 40), "window": (32, 40), "stride": (24, 24)},
+        {"average": "probabilities"},
     ],
 )
 def test_scores_and_prediction_agree_at_the_images_size(
     save_model: SaveModel, image: NDArray[np.uint8], rule: dict[str, Any]
 ) -> None:
     model = load_model(save_model(**rule), device="cpu")
-    prediction, scores = model.predict(image), torch.from_numpy(model.predict_scores(image))
+    prediction, array = model.predict_with_scores(image)
+    scores = torch.from_numpy(array)
+    if rule.get("average") == "probabilities":
+        torch.testing.assert_close(scores.sum(0), torch.ones(50, 71))
+        np.testing.assert_allclose(prediction.confidence, scores.amax(0), atol=1e-5)
     assert scores.shape == (4, 50, 71) and prediction.label_map.shape == (50, 71)
     assert agreement(prediction, scores) > 0.999
+
+
+def test_the_published_window_is_used_unless_the_user_says_otherwise(
+    save_model: SaveModel, image: NDArray[np.uint8]
+) -> None:
+    path = save_model(window=(32, 40), stride=(24, 30))
+    slid, whole = (load_model(path, device="cpu", window=word) for word in ("auto", "none"))
+    assert (slid.window, whole.window) == (((32, 40), (24, 30)), None)
+    scores = slid.predict_with_scores(image)[1]
+    assert not np.allclose(scores, whole.predict_with_scores(image)[1], atol=1e-3)
+    # In the corner that only the first window covers, its logits are the result.
+    alone = whole.predict_with_scores(image[:32, :40])[1]
+    np.testing.assert_allclose(scores[:, :18, :30], alone[:, :18, :30], atol=1e-4)
 
 
 def test_it_is_deterministic_and_leaves_the_random_state_alone(
