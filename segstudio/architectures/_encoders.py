@@ -21,6 +21,7 @@ __all__ = [
     "resnet",
     "resnet_depth",
     "resnet_from_mmsegmentation",
+    "wake_residual_branches",
 ]
 
 _BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -55,6 +56,18 @@ def resnet(depth: int, *, deep_stem: bool, output_stride: int = 32) -> nn.Module
         output_stride=output_stride,
     )
     return encoder
+
+
+def wake_residual_branches(encoder: nn.Module) -> None:
+    """Let every weight of a ResNet built here learn from the first step on.
+
+    timm starts residual branches at zero, where only their last norm has a gradient; at one, the
+    sum of 33 branches would drown the input of an untrained network.
+    """
+    for block in encoder.modules():
+        if hasattr(block, "zero_init_last"):
+            last = block.bn3 if hasattr(block, "bn3") else block.bn2
+            nn.init.constant_(cast(Tensor, cast(nn.Module, last).weight), 0.2)
 
 
 def resnet_depth(names: Collection[str], prefix: str = "encoder.") -> int | None:
