@@ -315,5 +315,6 @@ def _published_preprocessing(
         size=size,
         window=(crop, crop),
         stride=(stride, stride),
+        fill_window=source == "segmenter",
         average="probabilities" if source == "segmenter" else "logits",
     )
