@@ -1,0 +1,1 @@
+"""Refiners: probabilities in, better probabilities out; one module per method, see `base`."""
