@@ -155,10 +155,4 @@ def mmsegmentation_preprocessing(classes: int) -> Preprocessing:
 
 def torchvision_preprocessing() -> Preprocessing:
     """Return the test path of torchvision's segmentation networks: a short side of 520."""
-    return Preprocessing(
-        mean=(255 * 0.485, 255 * 0.456, 255 * 0.406),
-        std=(255 * 0.229, 255 * 0.224, 255 * 0.225),
-        resize="short-side",
-        size=(520, 520),
-        antialias=True,
-    )
+    return Preprocessing(resize="short-side", size=(520, 520), antialias=True)

@@ -7,8 +7,6 @@ under ``inner.``; a buffer keeps the scales, which no weight would tell.
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.core.errors import UsageError
-from segstudio.core.options import build_options, option, option_fields
+from segstudio.core.options import option, options_from_text, options_to_text
 
 __all__ = [
     "MultiScaleNetwork",
@@ -140,7 +138,7 @@ class MultiScaleNetwork(SegmentationNetwork):
                 f"{type(self).facts.title}; choose an architecture that sees one scale."
             )
         self.scales = parse_scales(chosen.scales)
-        self.inner = page(classes, build_options(page.Options, _parsed(chosen.inner_options)))
+        self.inner = page(classes, options_from_text(page.Options, chosen.inner_options))
         # Both are facts of the inner network here, though of a class everywhere else.
         self.align_corners = self.inner.align_corners  # type: ignore[misc]
         self.trainable = self.inner.trainable  # type: ignore[misc]
@@ -256,7 +254,7 @@ def recognise_inner(state_dict: StateDict) -> tuple[Recognition, dict[str, str]]
     if len(claims) != 1 or claims[0][1].source != "segstudio":
         return None
     name, recognition = claims[0]
-    return recognition, {"inner": name, "inner_options": _formatted(recognition.options)}
+    return recognition, {"inner": name, "inner_options": options_to_text(recognition.options)}
 
 
 def _convolution(module: nn.Module | None) -> nn.Conv2d | nn.ConvTranspose2d | None:
@@ -276,26 +274,3 @@ def _input_of(module: nn.Module) -> Iterator[list[Tensor]]:
         yield seen
     finally:
         handle.remove()
-
-
-def _parsed(text: str) -> dict[str, str]:
-    """Read "key=value,key=value"; a comma that no key follows belongs to the value."""
-    if not text.strip():
-        return {}
-    parts = [part.partition("=") for part in re.split(r",(?=\s*\w+\s*=)", text)]
-    if any(not name.strip().isidentifier() or not equals for name, equals, _ in parts):
-        raise UsageError(
-            f"The inner options {text!r} are not of the form key=value,key=value; "
-            "write for example width=32,depth=4."
-        )
-    return {name.strip(): value.strip() for name, _, value in parts}
-
-
-def _formatted(options: Any) -> str:
-    """Write the options that are not at their default so that `_parsed` reads them."""
-    values = dataclasses.asdict(options)
-    return ",".join(
-        f"{field.name}={'none' if values[field.name] is None else values[field.name]}"
-        for field in option_fields(type(options))
-        if values[field.name] != field.default
-    )

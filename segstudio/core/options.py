@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,15 @@ from typing import Any
 from segstudio.core.errors import UsageError
 from segstudio.core.registry import did_you_mean
 
-__all__ = ["OptionField", "build_options", "option", "option_fields", "options_to_json"]
+__all__ = [
+    "OptionField",
+    "build_options",
+    "option",
+    "option_fields",
+    "options_from_text",
+    "options_to_json",
+    "options_to_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,37 @@ def build_options(options_class: type, values: Mapping[str, Any]) -> Any:
             raise UsageError(f"There is no option {name!r}: {did_you_mean(name, list(fields))}")
         checked[name] = _checked(fields[name], value)
     return options_class(**checked)
+
+
+def options_from_text(options_class: type, text: str) -> Any:
+    """Build an Options value from ``key=value,key=value``.
+
+    A comma that no key follows belongs to the value before it.
+
+    Raises
+    ------
+    UsageError
+        When the text has another form, or `build_options` refuses it.
+    """
+    parts = [part.partition("=") for part in re.split(r",(?=\s*\w+\s*=)", text) if part.strip()]
+    if any(not name.strip().isidentifier() or not equals for name, equals, _ in parts):
+        raise UsageError(
+            f"The options {text!r} are not of the form key=value,key=value; "
+            "write for example width=32,depth=4."
+        )
+    return build_options(
+        options_class, {name.strip(): value.strip() for name, _, value in parts}
+    )
+
+
+def options_to_text(options: Any) -> str:
+    """Return the options that are not at their default, for `options_from_text`."""
+    values = dataclasses.asdict(options)
+    return ",".join(
+        f"{field.name}={'none' if values[field.name] is None else values[field.name]}"
+        for field in option_fields(type(options))
+        if values[field.name] != field.default
+    )
 
 
 def options_to_json(options: Any) -> dict[str, Any]:
