@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from segstudio.architectures._base import ARCHITECTURES, Facts, Recognition, SegmentationNetwork
+    from segstudio.checkpoints.readers import READERS, CheckpointReader, ReadNetwork
     from segstudio.core.atomic import replacing
-    from segstudio.core.errors import SegStudioError, UsageError
+    from segstudio.core.errors import NotACheckpointError, SegStudioError, UsageError
     from segstudio.core.label_space import LabelMapping, LabelSpace, load_label_space, load_mapping
-    from segstudio.core.options import option
+    from segstudio.core.options import build_options, option
     from segstudio.core.patch import MaskPatch
     from segstudio.core.pointer import PointerEvent, PointerKind
     from segstudio.core.preprocessing import Preprocessing
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from segstudio.editing.tool import TOOLS, EditingTool
     from segstudio.exporters.base import EXPORTERS, Exporter, ExportItem, ImageExporter
     from segstudio.inference.model import load_model
+    from segstudio.inference.refiners.base import REFINERS, Refiner
+    from segstudio.session.plugins import load_plugins
     from segstudio.session.scripting import evaluate
 
 API_VERSION = 1
@@ -38,13 +41,18 @@ _HOMES = {
     "Facts": "segstudio.architectures._base",
     "Recognition": "segstudio.architectures._base",
     "SegmentationNetwork": "segstudio.architectures._base",
+    "READERS": "segstudio.checkpoints.readers",
+    "CheckpointReader": "segstudio.checkpoints.readers",
+    "ReadNetwork": "segstudio.checkpoints.readers",
     "replacing": "segstudio.core.atomic",
+    "NotACheckpointError": "segstudio.core.errors",
     "SegStudioError": "segstudio.core.errors",
     "UsageError": "segstudio.core.errors",
     "LabelMapping": "segstudio.core.label_space",
     "LabelSpace": "segstudio.core.label_space",
     "load_label_space": "segstudio.core.label_space",
     "load_mapping": "segstudio.core.label_space",
+    "build_options": "segstudio.core.options",
     "option": "segstudio.core.options",
     "MaskPatch": "segstudio.core.patch",
     "PointerEvent": "segstudio.core.pointer",
@@ -64,6 +72,9 @@ _HOMES = {
     "ExportItem": "segstudio.exporters.base",
     "ImageExporter": "segstudio.exporters.base",
     "load_model": "segstudio.inference.model",
+    "REFINERS": "segstudio.inference.refiners.base",
+    "Refiner": "segstudio.inference.refiners.base",
+    "load_plugins": "segstudio.session.plugins",
     "evaluate": "segstudio.session.scripting",
 }
 
@@ -72,8 +83,11 @@ __all__ = [
     "ARCHITECTURES",
     "EXPORTERS",
     "FORMATS",
+    "READERS",
+    "REFINERS",
     "TOOLS",
     "BBox",
+    "CheckpointReader",
     "Dataset",
     "DatasetFormat",
     "EditingTool",
@@ -84,19 +98,24 @@ __all__ = [
     "LabelMapping",
     "LabelSpace",
     "MaskPatch",
+    "NotACheckpointError",
     "PointerEvent",
     "PointerKind",
     "Prediction",
     "Preprocessing",
+    "ReadNetwork",
     "Recognition",
+    "Refiner",
     "Sample",
     "SegStudioError",
     "SegmentationNetwork",
     "UsageError",
+    "build_options",
     "evaluate",
     "load_label_space",
     "load_mapping",
     "load_model",
+    "load_plugins",
     "open_dataset",
     "option",
     "replacing",

@@ -21,22 +21,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segstudio.checkpoints.readers import CHECKPOINT_SUFFIXES, checkpoint_suffixes
 from segstudio.core.errors import NotACheckpointError
 
 __all__ = [
     "CHECKPOINT_SUFFIXES",
+    "WHOLE_FOLDER_NAMES",
     "FileContent",
     "find_checkpoint",
     "is_safetensors",
     "read_content",
 ]
 
-CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 """Names that mean "the model" in a Hugging Face folder; the first one there is taken."""
 _BYSTANDERS = {"optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin"}
 """What trainers leave beside a model."""
+WHOLE_FOLDER_NAMES = (*_PREFERRED, "checkpoint.pth")
+"""Names so general that what lies beside such a file belongs to it."""
 
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -78,10 +80,11 @@ def find_checkpoint(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise NotACheckpointError(f"{path} does not exist; choose a checkpoint file or its folder.")
+    suffixes = checkpoint_suffixes()
     found = sorted(
         entry
         for entry in path.iterdir()
-        if entry.suffix in CHECKPOINT_SUFFIXES and entry.is_file() and entry.name not in _BYSTANDERS
+        if entry.suffix in suffixes and entry.is_file() and entry.name not in _BYSTANDERS
     )
     for name in _PREFERRED:
         if path / name in found:
@@ -90,7 +93,7 @@ def find_checkpoint(path: Path) -> Path:
         return found[0]
     if not found:
         raise NotACheckpointError(
-            f"{path} holds no checkpoint: no file ends in {', '.join(CHECKPOINT_SUFFIXES)}."
+            f"{path} holds no checkpoint: no file ends in {', '.join(suffixes)}."
         )
     names = ", ".join(entry.name for entry in found[:4]) + (", ..." if len(found) > 4 else "")
     raise NotACheckpointError(

@@ -1,13 +1,13 @@
 """What a checkpoint's outputs mean and what it wants done to images, from what lies around.
 
-The file's own list of class names comes first, then the ``config.json`` beside it, then the number
-of outputs.
+A ``label_space.json`` that the user put beside the checkpoint comes first, then the file's own
+list of class names, the ``config.json`` or ``variant.yml`` beside it, then the number of outputs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,37 @@ from segstudio.core.errors import NotACheckpointError
 from segstudio.core.label_space import LabelSpace, label_space_names, load_label_space
 from segstudio.core.preprocessing import Preprocessing
 
-__all__ = ["label_space_of", "output_classes", "preprocessing_of", "summary_of"]
+__all__ = [
+    "label_space_beside",
+    "label_space_of",
+    "output_classes",
+    "preprocessing_of",
+    "summary_of",
+]
 
-_BY_COUNT = {150: "ade20k", 19: "cityscapes", 21: "voc", 11: "camvid", 12: "camvid"}
-"""Label spaces that a number of outputs stands for; CamVid's twelfth output is its void."""
+_BY_COUNT = {
+    11: "camvid",
+    12: "camvid",
+    19: "cityscapes",
+    21: "voc",
+    59: "pascal_context",
+    60: "pascal_context",
+    150: "ade20k",
+    171: "coco-stuff",
+}
+"""Label spaces that a number of outputs stands for.
+
+CamVid's twelfth output is its void; PASCAL Context's networks with 59 have none for background.
+"""
+_DATASETS = {"ade20k": "ade20k", "cityscapes": "cityscapes", "pascal_context": "pascal_context"}
+"""Label spaces of the data sets that rstrudel/segmenter's ``variant.yml`` names."""
+_NORMALISATIONS = {
+    # rstrudel/segmenter rounds ImageNet's figures.
+    "vit": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "deit": ((123.68, 116.28, 103.53), (58.4, 57.12, 57.38)),
+}
+_MAX_TEXT = 4_000_000
+"""Bytes of a file of facts; more than that is something else."""
 
 
 def label_space_of(
@@ -42,6 +69,9 @@ def label_space_of(
     """
     if recognition.label_space is not None:
         return load_label_space(recognition.label_space)
+    trained_on = _DATASETS.get(str(_variant(folder, "dataset_kwargs").get("dataset")))
+    if trained_on is not None:
+        return load_label_space(trained_on)
     classes, palette = _listed_classes(content.extras)
     if len(classes) != recognition.classes:
         classes, palette = _configured_classes(folder), []
@@ -61,22 +91,52 @@ def label_space_of(
     )
 
 
+def label_space_beside(path: Path) -> LabelSpace | None:
+    """Return the label space that a user put beside a checkpoint, None when there is none.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint ``NAME.pth``; ``NAME.label_space.json`` and ``label_space.json`` are looked
+        for.
+
+    Raises
+    ------
+    SegStudioError
+        When the file is there but is no label space.
+    """
+    for name in (f"{path.stem}.label_space.json", "label_space.json"):
+        if path.with_name(name).is_file():
+            return load_label_space(path.with_name(name))
+    return None
+
+
 def output_classes(outputs: int, space: LabelSpace | None) -> tuple[int, ...] | None:
     """Return the class index of each output, None when the numbers do not fit.
 
-    CamVid's networks often have a twelfth output for void; it becomes the ignore index.
+    CamVid's networks often have a twelfth output for void; it becomes the ignore index.  PASCAL
+    Context's often leave out the background, which is class 0.
     """
-    if space is None:
+    if space is None or outputs == len(space):
         return tuple(range(outputs))
-    if outputs == len(space):
-        return tuple(range(outputs))
+    if space.name == "pascal_context" and outputs == len(space) - 1:
+        return tuple(range(1, len(space)))
     if space.name == "camvid" and outputs == len(space) + 1:
         return (*range(len(space)), space.ignore_index)
     return None
 
 
 def preprocessing_of(preprocessing: Preprocessing, folder: Path | None) -> Preprocessing:
-    """Return ``preprocessing`` with what a ``preprocessor_config.json`` beside the file says."""
+    """Return ``preprocessing`` with what the files of facts beside the checkpoint say.
+
+    Those are a ``preprocessor_config.json`` (Hugging Face) and a ``variant.yml``
+    (rstrudel/segmenter).  The latter's window and stride are those of training and demo; the
+    published scores come from the recognised ones.
+    """
+    normalisation = _variant(folder, "dataset_kwargs").get("normalization")
+    if normalisation in _NORMALISATIONS:
+        found_mean, found_std = _NORMALISATIONS[normalisation]
+        preprocessing = replace(preprocessing, mean=found_mean, std=found_std)
     data = _read_json(folder, "preprocessor_config.json")
     size: Any = data.get("size")
     mean: Any = data.get("image_mean")
@@ -153,13 +213,36 @@ def _synonyms(name: str) -> set[str]:
     return {part.strip().lower() for part in name.replace(",", ";").split(";")}
 
 
+def _variant(folder: Path | None, part: str) -> Mapping[str, Any]:
+    """Return a part of the ``variant.yml`` of rstrudel/segmenter."""
+    found = _read_facts(folder, "variant.yml", _parse_yaml).get(part)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
 def _read_json(folder: Path | None, name: str) -> dict[str, Any]:
+    return _read_facts(folder, name, json.loads)
+
+
+def _read_facts(
+    folder: Path | None, name: str, parse: Callable[[str], Any]
+) -> dict[str, Any]:
     path = folder / name if folder is not None else None
     if path is None or not path.is_file():
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > _MAX_TEXT:
+            raise ValueError("it is too large for what it should be")
+        data = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise NotACheckpointError(
             f"{path} beside the checkpoint cannot be read ({error}); repair or remove it."
         ) from error

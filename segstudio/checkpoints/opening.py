@@ -13,18 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
 
 from segstudio.architectures._base import ARCHITECTURES, Recognition, SegmentationNetwork
-from segstudio.checkpoints.files import FileContent, find_checkpoint, is_safetensors, read_content
+from segstudio.checkpoints.blank import NoRandomValues
+from segstudio.checkpoints.catalogue import CatalogueEntry, entry_of_file
+from segstudio.checkpoints.files import (
+    WHOLE_FOLDER_NAMES,
+    FileContent,
+    find_checkpoint,
+    is_safetensors,
+    read_content,
+)
 from segstudio.checkpoints.meaning import (
+    label_space_beside,
     label_space_of,
     output_classes,
     preprocessing_of,
     summary_of,
 )
 from segstudio.checkpoints.native import NativeCheckpoint, load_native
+from segstudio.checkpoints.readers import CheckpointReader, find_reader, read_network
 from segstudio.core.errors import NotACheckpointError, SegStudioError, UsageError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.options import build_options
@@ -76,6 +85,12 @@ class Checkpoint:
         Sentences about what is odd in the file, for its user.
     card : dict
         Anything else the file says about itself.
+    published : CatalogueEntry or None
+        The published checkpoint that this is, told from the names of file and folder and borne out
+        by the tensors.
+    network : SegmentationNetwork or None
+        What a plugin's reader built from a file that is no state dict; ``architecture`` and
+        ``source`` are then the reader's name, and no entry of the registry.
     """
 
     path: Path
@@ -92,6 +107,8 @@ class Checkpoint:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
+    published: CatalogueEntry | None = None
+    network: SegmentationNetwork | None = field(default=None, repr=False)
 
     @property
     def fits(self) -> bool:
@@ -105,8 +122,8 @@ def open_checkpoint(path: Path | str, *, label_space: LabelSpace | None = None) 
     Parameters
     ----------
     path : Path or str
-        SegStudio's or another program's safetensors file, a file that ``torch.save`` wrote, or a
-        folder with a single one of them.
+        SegStudio's or another program's safetensors file, a file that ``torch.save`` wrote, one of
+        a type that a plugin reads, or a folder with a single one of them.
     label_space : LabelSpace, optional
         What the outputs mean, when the user knows better than the file.
 
@@ -116,14 +133,21 @@ def open_checkpoint(path: Path | str, *, label_space: LabelSpace | None = None) 
         When it is no checkpoint, is damaged or unsafe, or when not exactly one architecture
         recognises it.
     UsageError
-        When ``label_space`` has another number of classes than the network has outputs.
+        When ``label_space``, or the one that lies beside the file, has another number of classes
+        than the network has outputs.
     """
     file = find_checkpoint(Path(path))
-    native = load_native(file) if is_safetensors(file) else None
-    if native is None:
-        opened = _open_foreign(file, read_content(file), beside=Path(path).is_dir())
+    reader = find_reader(file)
+    native = load_native(file) if reader is None and is_safetensors(file) else None
+    if reader is not None:
+        opened = _open_read(file, reader)
+    elif native is None:
+        beside = Path(path).is_dir() or file.name in WHOLE_FOLDER_NAMES
+        opened = _open_foreign(file, read_content(file), beside=beside)
     else:
         opened = _open_native(file, native)
+    if label_space is None and native is None and reader is None:
+        label_space = label_space_beside(file)
     if label_space is None:
         return opened
     outputs = output_classes(opened.classes, label_space)
@@ -143,6 +167,8 @@ def build_network(checkpoint: Checkpoint) -> SegmentationNetwork:
     NotACheckpointError
         When a tensor is missing, unexpected or of another shape; the message names it.
     """
+    if checkpoint.network is not None:
+        return checkpoint.network
     path, architecture = checkpoint.path, ARCHITECTURES.get(checkpoint.architecture)
     title = architecture.facts.title
     for names, what in ((checkpoint.missing, "lacks"), (checkpoint.unexpected, "also holds")):
@@ -160,8 +186,9 @@ def build_network(checkpoint: Checkpoint) -> SegmentationNetwork:
                 f"The tensor {name} of {path} is {_shape(found)}, but {title} needs "
                 f"{_shape(wanted)}; the file is damaged or of a variant that is not known."
             )
-    # Opening a file must not change what a seeded training draws next.
-    with torch.random.fork_rng(devices=[]):
+    # Every weight comes from the file, so none is drawn: it would take seconds and change what a
+    # seeded training draws next.
+    with torch.random.fork_rng(devices=[]), NoRandomValues():
         network = architecture(checkpoint.classes, checkpoint.options)
     # Strict apart from the batch counters: everything else was compared by name above.
     network.load_state_dict(checkpoint.state_dict, strict=False)
@@ -201,11 +228,42 @@ def _open_native(path: Path, native: NativeCheckpoint) -> Checkpoint:
     )
 
 
+def _open_read(path: Path, reader: type[CheckpointReader]) -> Checkpoint:
+    """Open a file whose network a plugin's reader builds."""
+    found = read_network(reader, path)
+    network = found.network.eval()
+    outputs = output_classes(network.classes, found.label_space)
+    if outputs is None:
+        assert found.label_space is not None
+        raise NotACheckpointError(
+            f"{path} has {network.classes} outputs, but its label space "
+            f"{found.label_space.name} has {len(found.label_space)} classes."
+        )
+    return Checkpoint(
+        path=path,
+        architecture=reader.name,
+        options=network.options,
+        classes=network.classes,
+        output_classes=outputs,
+        label_space=found.label_space,
+        preprocessing=found.preprocessing,
+        source=reader.name,
+        state_dict=dict(network.state_dict()),
+        notes=found.notes,
+        card=dict(found.card),
+        network=network,
+    )
+
+
 def _open_foreign(path: Path, content: FileContent, *, beside: bool) -> Checkpoint:
     """Recognise somebody else's checkpoint; ``beside``: files in its folder belong to it."""
     name, recognition = _recognise(path, content.tensors)
     architecture = ARCHITECTURES.get(name)
     folder = path.parent if beside else None
+    published = _published(path, name, recognition)
+    if published is not None:
+        # Its name tells what tensors do not: at which size it was tested.
+        recognition = replace(recognition, preprocessing=published.preprocessing)
     space = label_space_of(recognition, content, folder, path.stem)
     outputs = output_classes(recognition.classes, space)
     preprocessing = recognition.preprocessing
@@ -225,8 +283,18 @@ def _open_foreign(path: Path, content: FileContent, *, beside: bool) -> Checkpoi
             source=recognition.source,
             state_dict=tensors,
             card=summary_of(content),
+            published=published,
         )
     )
+
+
+def _published(path: Path, name: str, recognition: Recognition) -> CatalogueEntry | None:
+    """Return the catalogue's entry of a file, None when the tensors are something else."""
+    entry = entry_of_file(path)
+    if entry is None:
+        return None
+    found = (name, recognition.source, recognition.classes)
+    return entry if found == (entry.architecture, entry.source, entry.classes) else None
 
 
 def _recognise(path: Path, tensors: Mapping[str, Tensor]) -> tuple[str, Recognition]:
@@ -305,33 +373,8 @@ def _blank(
     path: Path, architecture: type[SegmentationNetwork], classes: int, options: Any
 ) -> dict[str, Tensor]:
     """Return the state dict of a network without memory: names and shapes only."""
-    with _as_damage(path, architecture.name), torch.device("meta"), _NoRandomValues():
+    with _as_damage(path, architecture.name), torch.device("meta"), NoRandomValues():
         return architecture(classes, options).state_dict()
-
-
-class _NoRandomValues(TorchFunctionMode):
-    """Leave out the drawing of initial weights, which on tensors without memory has no effect.
-
-    It has a price all the same: PyTorch loads its compiler to do it, which takes a second.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        values = kwargs or {}
-        if func in _RANDOM:
-            return args[0] if args else values["tensor"]
-        return func(*args, **values)
-
-
-_RANDOM = {
-    torch.Tensor.normal_,
-    torch.Tensor.uniform_,
-    nn.init.normal_,
-    nn.init.uniform_,
-    nn.init.kaiming_uniform_,
-    nn.init.kaiming_normal_,
-}
 
 
 def _shape(tensor: Tensor) -> str:

@@ -38,8 +38,10 @@ def _version(value: bool) -> None:
 
 
 def _build() -> typer.Typer:
+    from segstudio.cli.bench import bench
     from segstudio.cli.demo import demo
     from segstudio.cli.doctor import doctor
+    from segstudio.cli.download import download_model
     from segstudio.cli.evaluate import evaluate
     from segstudio.cli.export import export
     from segstudio.cli.inspect import inspect_checkpoint
@@ -72,7 +74,9 @@ def _build() -> typer.Typer:
     app.command("export")(export)
     app.command("train")(train)
     app.command("inspect")(inspect_checkpoint)
+    app.command("download")(download_model)
     app.command("list")(list_things)
+    app.command("bench")(bench)
     app.command("doctor")(doctor)
     return app
 

@@ -71,9 +71,9 @@ def list_things(
 
 
 def _models() -> list[Entry]:
-    from segstudio.inference.catalogue import embedded_models
+    from segstudio.inference.catalogue import all_models
 
-    return [{**model.to_json(), "description": model.title} for model in embedded_models()]
+    return [{**model.to_json(), "description": model.title} for model in all_models()]
 
 
 def _architectures() -> list[Entry]:
@@ -108,6 +108,16 @@ def _exporters() -> list[Entry]:
     return [
         {**entry, "options": [field.name for field in option_fields(exporter.Options)]}
         for entry, (_, exporter) in zip(_described(EXPORTERS), EXPORTERS.items(), strict=True)
+    ]
+
+
+def _refiners() -> list[Entry]:
+    from segstudio.core.options import option_fields
+    from segstudio.inference.refiners.base import REFINERS
+
+    return [
+        {**entry, "options": [field.name for field in option_fields(refiner.Options)]}
+        for entry, (_, refiner) in zip(_described(REFINERS), REFINERS.items(), strict=True)
     ]
 
 
@@ -221,6 +231,7 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "architectures": _architectures,
     "formats": _formats,
     "exporters": _exporters,
+    "refiners": _refiners,
     "tools": _tools,
     "label-spaces": _label_spaces,
     "mappings": _mappings,
@@ -229,7 +240,16 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
 """How each kind is read, but for the runs of a project."""
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    "models": ("name", "architecture", "label_space", "measured_miou", "parameters"),
+    "models": (
+        "name",
+        "architecture",
+        "label_space",
+        "published_miou",
+        "measured_miou",
+        "parameters",
+        "size",
+        "on_disk",
+    ),
     "label-spaces": ("name", "classes", "description"),
     "mappings": ("name", "source", "target", "pairs"),
     "plugins": ("name", "registered", "description", "origin"),
@@ -248,7 +268,10 @@ def _print(kind: str, entries: list[Entry]) -> None:
     numbers = [
         place
         for place, name in enumerate(columns)
-        if any(isinstance(entry[name], (int, float)) for entry in entries)
+        if any(
+            isinstance(entry[name], (int, float)) and not isinstance(entry[name], bool)
+            for entry in entries
+        )
     ]
     header = [name.replace("_", " ").replace("miou", "mIoU") for name in columns]
     print(format_table(header, rows, right=numbers))
@@ -262,6 +285,12 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if isinstance(value, list):
         return ", ".join(value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "size":
+        from segstudio.checkpoints.transfer import readable_size
+
+        return readable_size(value)
     if isinstance(value, float):
         return f"{100 * value:.1f} %"
     return f"{value:,}" if isinstance(value, int) else str(value)

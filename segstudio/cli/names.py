@@ -5,8 +5,10 @@ from __future__ import annotations
 __all__ = ["COMMANDS"]
 
 COMMANDS = (
+    "bench",
     "demo",
     "doctor",
+    "download",
     "evaluate",
     "export",
     "inspect",

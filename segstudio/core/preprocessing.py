@@ -40,9 +40,12 @@ class Preprocessing:
         sizes are equal.
     window, stride : (int, int) or None
         Published sliding window in network input pixels, None for the whole image.
+    fill_window : bool
+        Whether an input whose short side is below the window's is enlarged, after normalisation,
+        until it is not (rstrudel/segmenter); otherwise the window is cut to the input.
     average : str
-        What overlapping windows are averaged as: "logits" or "probabilities".  The scores that
-        the argmax is taken of are then these.
+        What the scores of a pixel are, and what test-time augmentation averages: "logits" or
+        "probabilities".  Overlapping windows are averaged as logits in any case.
     """
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
@@ -56,6 +59,7 @@ class Preprocessing:
     upsample_to_input: bool = True
     window: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
+    fill_window: bool = False
     average: str = "logits"
 
     def to_json(self) -> dict[str, Any]:

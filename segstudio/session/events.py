@@ -100,13 +100,15 @@ class JobState:
     ----------
     job_id, title : str
     done, total, failed : int
-        Samples.
+        Samples; bytes of a download.
     seconds_left : float or None
         None before it can be told.
     state : str
         "starting", "running", "cancelling", "done", "cancelled" or "failed".
     message : str
         One sentence, mostly empty.
+    unit : str
+        What is counted: "samples" or "bytes".
     """
 
     job_id: str
@@ -117,6 +119,7 @@ class JobState:
     seconds_left: float | None
     state: str
     message: str = ""
+    unit: str = "samples"
 
     @property
     def is_over(self) -> bool:

@@ -19,12 +19,13 @@ from segstudio.datasets.base import Dataset
 from segstudio.datasets.images import read_source_map
 from segstudio.datasets.opening import open_dataset
 from segstudio.exporters.base import EXPORTERS, ExportItem
-from segstudio.inference.catalogue import ModelInfo, embedded_models
+from segstudio.inference.catalogue import ModelInfo, embedded_models, published_models
 from segstudio.metrics.counts import SampleCounts
 from segstudio.metrics.report import EvaluationReport
 from segstudio.project.layout import LAYERS, ProjectLayout, choose_project_folder
 from segstudio.project.store import RunRecord, Store
 from segstudio.session.corrections import Correction, Corrections
+from segstudio.session.downloads import Downloads
 from segstudio.session.evaluation import evaluate_runs
 from segstudio.session.events import JobState, PredictionReady, SampleFailed
 from segstudio.session.jobs import Jobs
@@ -69,6 +70,7 @@ class Session:
         self._generation = 0
         self._lock = threading.RLock()
         self._jobs = Jobs(self, WorkerClient)
+        self._downloads = Downloads(self)
 
     # -- the dataset ------------------------------------------------------------------------
 
@@ -154,15 +156,16 @@ class Session:
     # -- models and runs --------------------------------------------------------------------
 
     def models(self) -> list[ModelInfo]:
-        """Return the embedded models and the checkpoints that the user added."""
+        """Return what can run at once: embedded models, fetched ones, and files the user added."""
+        return [model for model in self.catalogue() if model.on_disk]
+
+    def catalogue(self) -> list[ModelInfo]:
+        """Return every model that is known, also the published ones not on this machine yet."""
         added = [Path(path) for path in self.settings.get("models", [])]
         return [
             *embedded_models(),
-            *(
-                ModelInfo(str(path), path.stem, "", "", False, path)
-                for path in added
-                if path.exists()
-            ),
+            *published_models(),
+            *(ModelInfo(str(at), at.stem, "", "", False, at) for at in added if at.exists()),
         ]
 
     def add_model(self, path: Path) -> None:
@@ -170,6 +173,10 @@ class Session:
         name = str(path.resolve())
         known = [entry for entry in self.settings.get("models", []) if entry != name]
         self.settings.set("models", [name, *known])
+
+    def download_model(self, name: str, *, force: bool = False) -> str:
+        """Fetch a published model beside everything else; see `Downloads.start`."""
+        return self._downloads.start(name, force=force)
 
     def request_devices(self) -> None:
         """Find the devices in the worker process; `devices_changed` brings the answer."""
@@ -213,11 +220,12 @@ class Session:
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; what it finished is kept."""
-        self._jobs.cancel(job_id)
+        if not self._downloads.cancel(job_id):
+            self._jobs.cancel(job_id)
 
     def jobs(self) -> list[JobState]:
-        """Return the jobs of this session, oldest first."""
-        return self._jobs.states()
+        """Return the jobs of this session: its runs, then its downloads, each oldest first."""
+        return [*self._jobs.states(), *self._downloads.states()]
 
     def read_layer(self, run: str, layer: str, sample_id: str) -> NDArray[Any] | None:
         """Return a stored layer of a run.
@@ -382,6 +390,7 @@ class Session:
 
     def close(self) -> None:
         """Cancel what runs, stop the worker process and close the project."""
+        self._downloads.close()
         self._jobs.close()
         with self._lock:
             self._close_project()

@@ -536,8 +536,8 @@ def test_list_models_has_the_contracts_keys(segstudio):
 
 def test_list_without_kind_holds_every_kind(segstudio):
     document = segstudio("list", "--json").document()
-    kinds = ["models", "architectures", "formats", "exporters", "tools", "label-spaces"]
-    kinds += ["mappings", "plugins"]
+    kinds = ["models", "architectures", "formats", "exporters", "refiners", "tools"]
+    kinds += ["label-spaces", "mappings", "plugins"]
     assert list(document) == kinds
     for kind in kinds:
         assert segstudio("list", kind, "--json").document() == document[kind]

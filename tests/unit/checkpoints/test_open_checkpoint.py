@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segstudio.architectures.unet import UNet, UNetOptions
+from segstudio.checkpoints.catalogue import find_entry
 from segstudio.checkpoints.native import NativeCheckpoint, save_native
 from segstudio.checkpoints.opening import build_network, open_checkpoint
 from segstudio.core.errors import NotACheckpointError, UsageError
@@ -127,7 +128,17 @@ def test_native_file_keeps_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("outputs", "space"),
-    [(150, "ade20k"), (19, "cityscapes"), (21, "voc"), (11, "camvid"), (12, "camvid"), (5, None)],
+    [
+        (150, "ade20k"),
+        (19, "cityscapes"),
+        (21, "voc"),
+        (11, "camvid"),
+        (12, "camvid"),
+        (59, "pascal_context"),
+        (60, "pascal_context"),
+        (171, "coco-stuff"),
+        (5, None),
+    ],
 )
 def test_label_space_by_number_of_outputs(outputs: int, space: str | None, tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
@@ -136,8 +147,10 @@ def test_label_space_by_number_of_outputs(outputs: int, space: str | None, tmp_p
     found = checkpoint.label_space
     assert (found.name if found is not None else None) == space
     assert len(checkpoint.output_classes) == outputs
+    # CamVid's twelfth output is its void; with 59 outputs PASCAL Context has no background.
     void = (255,) if outputs == 12 else ()
-    assert checkpoint.output_classes == (*range(outputs - len(void)), *void)
+    first = 1 if outputs == 59 else 0
+    assert checkpoint.output_classes == (*range(first, first + outputs - len(void)), *void)
 
 
 def test_user_may_say_what_the_outputs_mean(tmp_path: Path) -> None:
@@ -147,6 +160,96 @@ def test_user_may_say_what_the_outputs_mean(tmp_path: Path) -> None:
     assert open_checkpoint(path, label_space=space).label_space == space
     with pytest.raises(UsageError, match="3 outputs, but the label space camvid has 11"):
         open_checkpoint(path, label_space=load_label_space("camvid"))
+
+
+@pytest.mark.parametrize("name", ["label_space.json", "model.label_space.json"])
+def test_a_label_space_beside_the_file_says_what_the_outputs_mean(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(small_weights(21), path)
+    assert open_checkpoint(path).label_space == load_label_space("voc")
+    classes = [f"kind {index}" for index in range(21)]
+    (tmp_path / name).write_text(json.dumps({"name": "mine", "classes": classes}))
+    space = open_checkpoint(path).label_space
+    assert space is not None and space.names == classes
+    # What the user says in the command stands above it.
+    voc = load_label_space("voc")
+    assert open_checkpoint(path, label_space=voc).label_space == voc
+    (tmp_path / name).write_text(json.dumps({"name": "mine", "classes": classes[:4]}))
+    with pytest.raises(UsageError, match="21 outputs, but the label space mine has 4"):
+        open_checkpoint(path)
+
+
+def segmenter_weights(classes: int) -> dict[str, Tensor]:
+    """Return a tiny Segmenter in the layout of its authors, linear head, 2 x 2 patches."""
+    width = 192
+    block = {
+        f"encoder.blocks.0.{name}": torch.zeros(shape)
+        for name, shape in {
+            "norm1.weight": (width,),
+            "norm1.bias": (width,),
+            "attn.qkv.weight": (3 * width, width),
+            "attn.qkv.bias": (3 * width,),
+            "attn.proj.weight": (width, width),
+            "attn.proj.bias": (width,),
+            "norm2.weight": (width,),
+            "norm2.bias": (width,),
+            "mlp.fc1.weight": (4 * width, width),
+            "mlp.fc1.bias": (4 * width,),
+            "mlp.fc2.weight": (width, 4 * width),
+            "mlp.fc2.bias": (width,),
+        }.items()
+    }
+    return {
+        "encoder.cls_token": torch.zeros(1, 1, width),
+        "encoder.pos_embed": torch.zeros(1, 5, width),
+        "encoder.patch_embed.proj.weight": torch.zeros(width, 3, 16, 16),
+        "encoder.patch_embed.proj.bias": torch.zeros(width),
+        **block,
+        "encoder.norm.weight": torch.ones(width),
+        "encoder.norm.bias": torch.zeros(width),
+        "decoder.head.weight": torch.zeros(classes, width),
+        "decoder.head.bias": torch.zeros(classes),
+    }
+
+
+def test_folder_of_rstrudel(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"model": segmenter_weights(19), "optimizer": {}, "epoch": 3}, path)
+    alone = open_checkpoint(path)
+    assert alone.fits and alone.source == "segmenter"
+    assert alone.preprocessing.mean == (127.5,) * 3
+    variant = tmp_path / "variant.yml"
+    variant.write_text(
+        "dataset_kwargs:\n  dataset: cityscapes\n  normalization: deit\n"
+        "inference_kwargs:\n  window_size: 768\n  window_stride: 512\n"
+    )
+    # The file's own name is so general that what lies beside it belongs to it.
+    told = open_checkpoint(path)
+    assert told.preprocessing.mean == (123.68, 116.28, 103.53)
+    assert told.preprocessing.window == alone.preprocessing.window
+    assert told.label_space == load_label_space("cityscapes")
+    for text in ("{", "a: &a [*a", "!!python/object/apply:os.system [exit]"):
+        variant.write_text(text)
+        with pytest.raises(NotACheckpointError, match=r"variant\.yml beside the checkpoint"):
+            open_checkpoint(path)
+
+
+def test_the_published_name_of_a_file_says_how_it_was_tested(tmp_path: Path) -> None:
+    """SegFormer-B5 was published for two sizes with the same tensors."""
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    entry = find_entry("tv_lraspp_mobilenet_v3_large")
+    path = tmp_path / entry.weights[0].name
+    torch.save(lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).state_dict(), path)
+    opened = open_checkpoint(path)
+    assert opened.published == entry
+    assert opened.preprocessing == entry.preprocessing
+    assert open_checkpoint(path.rename(tmp_path / "renamed.pth")).published is None
+    # A name alone is no proof of what is in the file.
+    torch.save(small_weights(21), path)
+    assert open_checkpoint(path).published is None
 
 
 def test_class_names_of_mmsegmentation(tmp_path: Path) -> None:

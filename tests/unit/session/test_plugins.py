@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segstudio.checkpoints.readers import READERS
 from segstudio.core import registry as registry_module
 from segstudio.core.errors import LabelValueError, UsageError
 from segstudio.core.label_space import load_label_space
@@ -44,6 +45,7 @@ class Polite(Exporter):
 def _fresh_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put registries, loaded modules and the list of plugins back as they were."""
     EXPORTERS.load()
+    READERS.load()
     monkeypatch.setattr(plugins, "_loaded", None)
     monkeypatch.setattr(registry_module, "_ALL", dict(registry_module._ALL))
     kept = {

@@ -1,0 +1,144 @@
+"""``segstudio bench``: a row per model, what failed is named, results are kept for the window."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segstudio.core.errors import WriteError
+from segstudio.session.costs import costs_path, known_costs
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the process that measures memory; its own tests start it."""
+    from segstudio.inference import costs
+
+    monkeypatch.setattr(costs, "_cpu_peak", lambda *_: 123_000_000)
+
+
+SMALL = ("--size", "32x48", "--runs", 1, "--device", "cpu")
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_the_embedded_models_by_default(segstudio: Command) -> None:
+    from segstudio.inference.catalogue import embedded_models
+
+    done = segstudio("bench", "models", *SMALL, "--json")
+    assert done.status == 0, done.err
+    document = done.document()
+    assert [entry["model"] for entry in document["models"]] == [
+        entry.name for entry in embedded_models()
+    ]
+    assert document["failed"] == []
+    (enet, *_) = document["models"]
+    assert enet["architecture"] == "enet" and enet["parameters"] == embedded_models()[0].parameters
+    assert enet["output_stride"] == 8 and enet["size"] == [32, 48]
+    assert enet["peak_memory"] == 123_000_000
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_the_table_and_its_conventions(segstudio: Command, tiny_model: Path) -> None:
+    done = segstudio("bench", "-m", tiny_model, *SMALL)
+    assert done.status == 0 and done.err == f"segstudio: Measuring {tiny_model} ...\n"
+    header, rule, row, *_ = done.out.splitlines()
+    for name in ("params (M)", "params (MB)", "GFLOPs", "stride", "images/s", "peak (MB)"):
+        assert name in header
+    assert "mIoU" not in header and set(rule) == {"-"}
+    cells = row.split()
+    assert cells[:2] == [str(tiny_model), "enet"] and "0.36" in cells and cells[-1] == "123"
+    assert "An image of 32 x 48 on cpu at fp32." in done.out
+    assert "a multiply-add counts as two" in done.out
+    assert "peak: growth of a fresh process's resident memory" in done.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process holds")
+def test_memory_is_measured_and_all_is_kept_for_the_window(
+    segstudio: Command, tiny_model: Path
+) -> None:
+    assert known_costs(tiny_model) is None
+    done = segstudio("bench", "-m", tiny_model, *SMALL, "--json")
+    (entry,) = done.document()["models"]
+    assert entry["peak_memory"] > entry["parameter_bytes"]
+    kept = known_costs(tiny_model, device="cpu")
+    assert kept is not None and kept.pop("measured")
+    assert kept == {key: value for key, value in entry.items() if key != "model"}
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_scores_join_the_table(
+    segstudio: Command, tiny_model: Path, dataset_folder: Path
+) -> None:
+    scored = segstudio("evaluate", dataset_folder, "-m", tiny_model, "--device", "cpu", "--json")
+    wanted = scored.document()["runs"][0]["pooled"]["miou"]
+    arguments = ("bench", "-m", tiny_model, *SMALL, "--dataset", dataset_folder)
+    (entry,) = segstudio(*arguments, "--json").document()["models"]
+    assert entry["miou"] == pytest.approx(wanted, abs=1e-12)
+    table = segstudio(*arguments).out
+    assert "mIoU %" in table and f"{100 * wanted:.2f}" in table
+    assert len(list((dataset_folder / ".segstudio" / "runs").iterdir())) == 1  # made once
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_a_model_that_fails_is_named_and_the_rest_is_done(
+    segstudio: Command, tiny_model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(b"\x00" * 100)
+    done = segstudio("bench", "-m", broken, "-m", tiny_model, *SMALL, "--json")
+    assert done.status == 1
+    document = done.document()
+    assert [entry["model"] for entry in document["models"]] == [str(tiny_model)]
+    (failed,) = document["failed"]
+    assert failed["model"] == str(broken) and "is not a checkpoint" in failed["error"]
+    assert failed["error"] in done.err
+    assert segstudio("bench", "-m", broken, *SMALL).out == ""
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_a_result_that_cannot_be_kept_is_shown_all_the_same(
+    segstudio: Command, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segstudio.session import costs
+
+    def refuse(*_: Any) -> None:
+        raise WriteError(f"Cannot write {costs_path()}: the disk is full.")
+
+    monkeypatch.setattr(costs, "remember_costs", refuse)
+    done = segstudio("bench", "-m", tiny_model, *SMALL)
+    assert done.status == 0 and "enet" in done.out
+    assert "not kept for the window: Cannot write" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["stroke"], "There is no bench 'stroke'"),
+        (["--size", "512"], "A size is HEIGHTxWIDTH"),
+        (["--size", "0x512"], "A size is HEIGHTxWIDTH"),
+        (["--size", "8x99999"], "at most 16384 a side"),
+        (["-m", "no-such-model"], "There is no model or file 'no-such-model'"),
+        (["--runs", "0"], "--runs"),
+        (["--split", "val"], "--split is for the samples of --dataset"),
+        (["--dataset", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_arguments_that_make_no_sense(
+    segstudio: Command, arguments: list[str], reason: str
+) -> None:
+    assert reason in segstudio("bench", *arguments).complaint()
+
+
+def test_an_unknown_device_or_precision(segstudio: Command, tiny_model: Path) -> None:
+    for wish, reason in (
+        (("--device", "abacus"), "no device 'abacus'"),
+        (("--device", "cpu", "--precision", "fp8"), "not 'fp8'"),
+    ):
+        done = segstudio("bench", "-m", tiny_model, "--size", "32x32", *wish)
+        assert done.status == 2 and reason in done.err.splitlines()[-1]
