@@ -72,6 +72,14 @@ class RunOptions:
         "Sliding window in network pixels: auto (the published one), none (the whole image at "
         "once), HxW or HxW:STRIDE.",
     )
+    refine: str = option(
+        "none",
+        "Refiner behind the network, with its options: none, dense-crf, dense-crf:iterations=5; "
+        "see `segstudio list refiners`.",
+    )
+    model_label_space: str | None = option(
+        None, "What the models' outputs mean: a label space's name or JSON file."
+    )
     engine: str = option("local", "Where the network runs: local.")
     limit: int | None = option(None, "Only the first N samples.", minimum=1)
     restart: bool = option(False, "Predict again what is already stored.")

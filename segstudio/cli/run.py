@@ -36,11 +36,14 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
     WriteError
         When the project's folder cannot be made.
     """
+    from segstudio.core.label_space import load_label_space
     from segstudio.inference.catalogue import find_model
     from segstudio.project.layout import choose_project_folder
     from segstudio.session.runner import RunRequest
 
     mapping = read_mapping(options.mapping)
+    meaning = options.model_label_space
+    space = None if meaning is None else load_label_space(meaning)
     for model in models:
         find_model(model)
     project = None if options.project is None else Path(options.project)
@@ -54,6 +57,8 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
         device=options.device,
         precision=options.precision,
         window=options.window,
+        refine=options.refine,
+        model_label_space=space,
         restart=options.restart,
         mapping=mapping,
         save_scores=None if options.save_scores is None else Path(options.save_scores),

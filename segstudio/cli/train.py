@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from segstudio.cli.common import load_plugins
 from segstudio.cli.forms import parse_pairs, with_options
 from segstudio.training.recipe import TrainOptions
 
@@ -60,7 +61,13 @@ def train(
     from segstudio.training.trainer import TrainPlan
     from segstudio.training.trainer import train as run_training
 
+    load_plugins()
     page = ARCHITECTURES.get(architecture)
+    if not page.trainable:
+        raise UsageError(
+            f"{page.facts.title} learns from more than label maps, so it cannot be trained here; "
+            "choose another architecture."
+        )
     main = open_dataset(
         dataset, format=format, label_space=load_label_space(label_space) if label_space else None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,22 @@ from numpy.typing import NDArray
 from segstudio.checkpoints.opening import Checkpoint, build_network, open_checkpoint
 from segstudio.core.errors import NotACheckpointError, SegStudioError
 from segstudio.core.label_space import LabelSpace
+from segstudio.core.options import options_from_text
 from segstudio.core.types import Image, Prediction
 from segstudio.inference.catalogue import find_model
 from segstudio.inference.devices import choose_device, choose_precision
 from segstudio.inference.fused import fuse_logits, fuse_logits_torch
 from segstudio.inference.preprocess import resize_image, to_input
-from segstudio.inference.windows import parse_window, slide
+from segstudio.inference.refiners.base import REFINERS, Refiner
+from segstudio.inference.windows import fill_window, parse_window, slide
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Model", "load_model"]
+__all__ = ["Model", "build_refiner", "load_model"]
 
+_TINY = 1e-30
+"""Least probability whose logarithm is taken."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -39,13 +44,16 @@ class Model:
         See `segstudio.inference.devices`.
     window : str
         See `segstudio.inference.windows.parse_window`.
+    refine : str
+        A refiner that looks at the image again after the network, with its options: "dense-crf",
+        "dense-crf:iterations=5,colour_std=3"; "none" for none.
 
     Raises
     ------
     NotACheckpointError
         When the weights do not fit, or nothing says what the outputs mean.
     UsageError
-        When the device, the precision or the window cannot be used.
+        When the device, the precision, the window or the refiner cannot be used.
     """
 
     def __init__(
@@ -55,16 +63,19 @@ class Model:
         device: str = "auto",
         precision: str = "auto",
         window: str = "auto",
+        refine: str = "none",
     ) -> None:
         if checkpoint.label_space is None:
             raise NotACheckpointError(
                 f"{checkpoint.path} has {checkpoint.classes} outputs, but nothing says what they "
                 "are; put a label_space.json beside it."
             )
-        self.checkpoint = checkpoint
+        # The network holds the weights from here on.
+        self.checkpoint = replace(checkpoint, state_dict={}, network=None)
         self.label_space: LabelSpace = checkpoint.label_space
         self.preprocessing = checkpoint.preprocessing
         self.window = parse_window(window, checkpoint.preprocessing)
+        self.refiner = build_refiner(refine)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         network = build_network(checkpoint).to(self.device)
@@ -92,6 +103,8 @@ class Model:
         SegStudioError
             When the device runs out of memory, or the network's outputs are not finite.
         """
+        if self.refiner is not None:
+            return self.predict_with_scores(image)[0]
         return self._fused(self._logits(image), *image.shape[:2])
 
     def predict_with_scores(self, image: Image) -> tuple[Prediction, NDArray[np.float32]]:
@@ -102,17 +115,21 @@ class Model:
         Prediction
             As `predict` gives it.
         ndarray of shape (C, H, W), float32
-            Logits at the image's own size, probabilities for models that average those.
+            Logits at the image's own size; probabilities for models that average those, and
+            behind a refiner.
         """
         height, width = image.shape[:2]
         logits = self._logits(image)
-        prediction = self._fused(logits, height, width)
         align = self.preprocessing.align_corners
         full = F.interpolate(logits[None], (height, width), mode="bilinear", align_corners=align)
-        if self.preprocessing.average == "probabilities":
+        if self.refiner is not None or self.preprocessing.average == "probabilities":
             full = full.softmax(1)
         scores: NDArray[np.float32] = full[0].cpu().numpy()
-        return prediction, scores
+        if self.refiner is None:
+            return self._fused(logits, height, width), scores
+        scores = self.refiner.refine(image, scores)
+        refined = torch.from_numpy(np.log(np.maximum(scores, _TINY))).to(self.device)
+        return self._fused(refined, height, width), scores
 
     def _fused(self, logits: Tensor, height: int, width: int) -> Prediction:
         """Turn (C, h, w) logits into a prediction at the image's size."""
@@ -164,6 +181,9 @@ class Model:
         dtype = _DTYPES[self.precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
             if self.window is not None:
+                if self.preprocessing.fill_window:
+                    batch = fill_window(batch, self.window)
+                    height, width = batch.shape[-2:]
                 logits = slide(self.network, batch, self.window, align_corners=align)
             else:
                 channels_last = batch.contiguous(memory_format=torch.channels_last)
@@ -179,12 +199,30 @@ class Model:
         return logits
 
 
+def build_refiner(text: str) -> Refiner | None:
+    """Return the refiner of "NAME" or "NAME:key=value,key=value", None for "none".
+
+    Raises
+    ------
+    UnknownNameError
+        When no refiner has that name.
+    UsageError
+        When its options make no sense.
+    """
+    if text == "none":
+        return None
+    name, _, options = text.partition(":")
+    page = REFINERS.get(name)
+    return page(options_from_text(page.Options, options))
+
+
 def load_model(
     name_or_path: str | Path,
     *,
     device: str = "auto",
     precision: str = "auto",
     window: str = "auto",
+    refine: str = "none",
     label_space: LabelSpace | None = None,
 ) -> Model:
     """Load an embedded model by name, or any recognised checkpoint by path.
@@ -198,4 +236,4 @@ def load_model(
     """
     path = find_model(name_or_path)
     checkpoint = open_checkpoint(path, label_space=label_space)
-    return Model(checkpoint, device=device, precision=precision, window=window)
+    return Model(checkpoint, device=device, precision=precision, window=window, refine=refine)

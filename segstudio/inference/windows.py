@@ -16,7 +16,7 @@ from torch import Tensor
 from segstudio.core.errors import UsageError
 from segstudio.core.preprocessing import Preprocessing
 
-__all__ = ["Window", "parse_window", "slide", "window_starts"]
+__all__ = ["Window", "fill_window", "parse_window", "slide", "window_starts"]
 
 Window = tuple[tuple[int, int], tuple[int, int]]
 """(height, width) of a window and (vertical, horizontal) stride, in network input pixels."""
@@ -79,6 +79,32 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     """
     last = max(0, length - window)
     return [*range(0, last, stride), last]
+
+
+def fill_window(image: Tensor, window: Window) -> Tensor:
+    """Enlarge an input whose short side is below the window's until it is not.
+
+    rstrudel/segmenter does this to the normalised input, bilinearly, the long side rounded down.
+
+    Parameters
+    ----------
+    image : Tensor of shape (1, 3, H, W)
+    window : Window
+        Square, as all of that code's.
+
+    Returns
+    -------
+    Tensor of shape (1, 3, h, w)
+    """
+    height, width = image.shape[-2:]
+    short = max(window[0])
+    if min(height, width) >= short:
+        return image
+    if height < width:
+        size = (short, int(width / height * short))
+    else:
+        size = (int(height / width * short), short)
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 def slide(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from segstudio.core.atomic import remove_leftovers
 from segstudio.core.errors import SegStudioError, WriteError
-from segstudio.core.label_space import LabelMapping
+from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import Image, Prediction, Sample, quantise, quantise_entropy
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.encoding import write_gray, write_label_map
@@ -62,8 +62,10 @@ class RunRequest:
         Names or paths.
     project : Path
         Folder of the project.
-    device, precision, window : str
-        See `segstudio.inference.devices` and `segstudio.inference.windows`.
+    device, precision, window, refine : str
+        See `segstudio.inference.model.Model`.
+    model_label_space : LabelSpace or None
+        What the models' outputs mean, when the user knows better than their files.
     restart : bool
         Whether to forget what the runs have finished.
     mapping : LabelMapping or None
@@ -80,6 +82,8 @@ class RunRequest:
     device: str = "auto"
     precision: str = "auto"
     window: str = "auto"
+    refine: str = "none"
+    model_label_space: LabelSpace | None = None
     restart: bool = False
     mapping: LabelMapping | None = None
     save_scores: Path | None = None
@@ -140,18 +144,25 @@ def _load(
 ) -> Model:
     from segstudio.inference.model import load_model
 
-    key = (name, request.device, request.precision, request.window)
+    space = request.model_label_space
+    meaning = "" if space is None else space.fingerprint
+    key = (name, request.device, request.precision, request.window, request.refine, meaning)
     if key not in models:
         started = time.monotonic()
         models.clear()  # one model's memory at a time
         models[key] = load_model(
-            name, device=request.device, precision=request.precision, window=request.window
+            name,
+            device=request.device,
+            precision=request.precision,
+            window=request.window,
+            refine=request.refine,
+            label_space=space,
         )
         report(ModelLoaded(name, str(models[key].device), time.monotonic() - started))
     return models[key]
 
 
-def run_identity(name: str, model: Model) -> str:
+def run_identity(model: Model, refine: str) -> str:
     """Return JSON of everything that decides a run's results."""
     digest = hashlib.sha256()
     with model.checkpoint.path.open("rb") as file:
@@ -164,6 +175,7 @@ def run_identity(name: str, model: Model) -> str:
             "preprocessing": model.preprocessing.to_json(),
             "precision": model.precision,
             "window": model.window,
+            "refine": refine,
         },
         sort_keys=True,
     )
@@ -192,9 +204,14 @@ class _OneRun:
         self.run = store.begin_run(
             Path(name).name.split(".")[0] or "model",
             name,
-            run_identity(name, model),
+            run_identity(model, request.refine),
             model.label_space,
-            {"device": str(model.device), "precision": model.precision},
+            {
+                "device": str(model.device),
+                "precision": model.precision,
+                "window": request.window,
+                "refine": request.refine,
+            },
         )
         self.done = 0
         self.failed = 0

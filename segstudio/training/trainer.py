@@ -147,6 +147,11 @@ class _Training:
         network = ARCHITECTURES.get(plan.architecture)(
             len(plan.training.label_space), plan.architecture_options
         )
+        if not network.trainable:
+            raise UsageError(
+                f"{plan.architecture} with these options learns from more than label maps, so it "
+                "cannot be trained here."
+            )
         if plan.initial is not None:
             network.load_state_dict(plan.initial, strict=False)  # batch counters are not kept
         self.network: SegmentationNetwork = network.to(self.device)

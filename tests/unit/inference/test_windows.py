@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segstudio.core.errors import UsageError
 from segstudio.core.preprocessing import Preprocessing
-from segstudio.inference.windows import parse_window, slide, window_starts
+from segstudio.inference.windows import fill_window, parse_window, slide, window_starts
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,17 @@ def test_nonsense_is_refused(text: str) -> None:
 def test_gaps_are_refused() -> None:
     with pytest.raises(UsageError, match="gaps"):
         parse_window("64x64:65", Preprocessing())
+
+
+@pytest.mark.parametrize(
+    ("size", "filled"),
+    [((40, 50), (40, 50)), ((32, 99), (32, 99)), ((20, 99), (32, 158)), ((70, 10), (224, 32))],
+)
+def test_an_input_thinner_than_the_window_is_enlarged(
+    size: tuple[int, int], filled: tuple[int, int]
+) -> None:
+    image = torch.linspace(0, 1, size[1]).expand(1, 3, *size)
+    result = fill_window(image, ((32, 32), (16, 16)))
+    assert tuple(result.shape[-2:]) == filled
+    assert (result is image) == (size == filled)
+    torch.testing.assert_close(float(result.mean()), 0.5, rtol=1e-3, atol=0)
