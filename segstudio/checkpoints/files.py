@@ -159,7 +159,8 @@ def _read_torch(path: Path) -> Any:
     if zipped:
         _check_archive(path)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_plain_numpy()):
+        stand_ins = [*_plain_numpy(), *_training_logs()]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
             warnings.simplefilter("ignore")  # about storages of old files
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
@@ -217,6 +218,38 @@ def _plain_numpy() -> list[Any]:
         np.dtype,
         np.ndarray,
         *kinds,
+    ]
+
+
+class _LeftOut:
+    """Stands in for an object of a training's log: keeps nothing and does nothing."""
+
+    def __new__(cls, *_: Any) -> _LeftOut:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget the state."""
+
+
+def _nothing(*_: Any) -> None:
+    """Stand in for a function that a file would call."""
+
+
+def _training_logs() -> list[Any]:
+    """Return stand-ins for what trainers pickle beside the weights.
+
+    MMEngine keeps its logged losses as objects that name their own methods, others keep the
+    arguments of their command line.  None of it is of use here, and nothing of theirs is run.
+    """
+    objects = (
+        "mmengine.logging.history_buffer.HistoryBuffer",
+        "argparse.Namespace",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+    )
+    return [
+        *((_LeftOut, name) for name in objects),
+        *((_nothing, f"{module}.getattr") for module in ("builtins", "__builtin__")),
     ]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import pickle
 import struct
+import sys
+import types
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -347,6 +350,67 @@ def test_pickles_are_never_executed(zipped: bool, nested: bool, tmp_path: Path) 
     # The bomb is a real one: an unrestricted reader sets it off.
     torch.load(path, weights_only=False)
     assert marker.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_logs_of_mmengine_are_left_out(
+    zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffers name their own methods; none of that code is needed, and none may run."""
+    parts = ["mmengine", "mmengine.logging", "mmengine.logging.history_buffer"]
+    for name in parts:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    log = sys.modules[parts[-1]]
+    exec(_HISTORY_BUFFER, vars(log))  # the class has to live in that module to be pickled
+    monkeypatch.setattr(sys.modules[parts[0]], "logging", sys.modules[parts[1]], raising=False)
+    content = {
+        "meta": {"mmengine_version": "0.10.1"},
+        "state_dict": small_weights(),
+        "message_hub": {"log_scalars": {"train/loss": log.HistoryBuffer()}, "path": Path("a/b")},
+        "args": argparse.Namespace(lr=0.1),
+    }
+    path = tmp_path / "iter_160000.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    for name in parts:
+        monkeypatch.delitem(sys.modules, name)
+    opened = open_checkpoint(path)
+    assert opened.fits and opened.architecture == "unet"
+
+
+_HISTORY_BUFFER = """
+class HistoryBuffer:
+    def __init__(self):
+        self.methods = {"mean": HistoryBuffer.mean}
+    def mean(self):
+        raise RuntimeError("code of the file ran")
+    def __getstate__(self):
+        return self.__dict__
+    def __setstate__(self, state):
+        raise RuntimeError("code of the file ran")
+"""
+
+
+class _Method:
+    """Is unpickled as a method that is looked up by its name."""
+
+    def __call__(self, *_: Any) -> None:
+        """Be something that can be called, or it would not be pickled."""
+
+    def __reduce__(self) -> Any:
+        return getattr, (OrderedDict, "fromkeys")
+
+
+class _Call:
+    def __reduce__(self) -> Any:
+        return _Method(), ("ab",)
+
+
+def test_a_method_that_a_file_looks_up_is_not_called(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"state_dict": small_weights(), "meta": _Call()}, path)
+    refusal(path)
+    # An unrestricted reader calls it.
+    assert torch.load(path, weights_only=False)["meta"] == {"a": None, "b": None}
 
 
 def test_whole_pickled_networks_are_refused(tmp_path: Path) -> None:
