@@ -37,6 +37,9 @@ def all_registries() -> dict[str, Registry[Any]]:
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return a closing half-sentence that offers the nearest names, or lists a few."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not near and len(name) >= 3:
+        # The beginning or a part of a long name is no close match of it.
+        near = [entry for entry in sorted(known) if name.lower() in entry.lower()][:3]
     if near:
         return f"did you mean {' or '.join(near)}?"
     shown = ", ".join(sorted(known)[:12]) + (", ..." if len(known) > 12 else "")

@@ -102,6 +102,12 @@ def test_a_wrong_name_gets_the_nearest_ones(make_package: MakePackage) -> None:
         things.get("zzzz")
 
 
+def test_did_you_mean_knows_a_part_of_a_long_name() -> None:
+    known = ["tv_lraspp_mobilenet_v3_large", "tv_fcn_resnet50", "mmseg_setr_vit-l_pup_cityscapes"]
+    assert did_you_mean("tv_LR", known) == "did you mean tv_lraspp_mobilenet_v3_large?"
+    assert did_you_mean("zzz", known).startswith("known are ")
+
+
 def test_did_you_mean_lists_a_few_of_many() -> None:
     many = [f"name{index:03}" for index in range(50)]
     assert did_you_mean("???", many).endswith("name011, ....")
