@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
-from segstudio.architectures._base import StateDict
+from segstudio.architectures._base import Recognition, StateDict
 from segstudio.architectures._encoders import (
     MobileNetV2,
     MobileNetV3,
@@ -20,17 +21,20 @@ from segstudio.architectures._encoders import (
     resnet_depth,
     resnet_from_mmsegmentation,
 )
+from segstudio.core.options import option
 from segstudio.core.preprocessing import Preprocessing
 
 __all__ = [
     "BACKBONES",
     "backbone_of",
+    "backbone_option",
     "build_backbone",
     "conv_norm_relu",
     "initialise",
     "is_mmsegmentation",
     "leftovers",
     "mmsegmentation_preprocessing",
+    "recognition",
     "renamed",
     "torchvision_preprocessing",
 ]
@@ -44,6 +48,15 @@ BACKBONES = (
     "mobilenet-v3-large",
 )
 """With a "c" MMSegmentation's ResNets, whose stem is three small convolutions."""
+
+
+def backbone_option() -> str:
+    """Return the field of an Options dataclass that chooses the encoder."""
+    return option(
+        "resnet50c",
+        "Encoder; with a c MMSegmentation's ResNet, whose stem is three small convolutions.",
+        choices=BACKBONES,
+    )
 
 
 def build_backbone(name: str) -> nn.Module:
@@ -142,6 +155,31 @@ def leftovers(state_dict: StateDict) -> bool:
     """Tell whether a foreign decoder has a part that the page did not explain."""
     pattern = re.compile(r"(decode_head|classifier)\.")
     return any(pattern.match(key) for key in state_dict)
+
+
+def recognition(
+    state_dict: StateDict, options: Any, classify: Tensor, *, torchvision: str | None = None
+) -> Recognition:
+    """Return what a page has found out, with the source and its published test path.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to Tensor
+        As found in the file.
+    options : Options
+        The variant.
+    classify : Tensor of shape (C, ...)
+        Weights of the classifier.
+    torchvision : str, optional
+        A name that only torchvision's layout has.
+    """
+    classes = int(classify.shape[0])
+    if is_mmsegmentation(state_dict):
+        rule = mmsegmentation_preprocessing(classes)
+        return Recognition("mmsegmentation", options, classes, rule)
+    if torchvision in state_dict:
+        return Recognition("torchvision", options, classes, torchvision_preprocessing())
+    return Recognition("segstudio", options, classes)
 
 
 def mmsegmentation_preprocessing(classes: int) -> Preprocessing:

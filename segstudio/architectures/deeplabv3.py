@@ -23,16 +23,15 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
-    BACKBONES,
     backbone_of,
+    backbone_option,
     build_backbone,
     conv_norm_relu,
     initialise,
     is_mmsegmentation,
     leftovers,
-    mmsegmentation_preprocessing,
+    recognition,
     renamed,
-    torchvision_preprocessing,
 )
 from segstudio.architectures._encoders import feature_channels
 from segstudio.core.options import option
@@ -46,11 +45,7 @@ _COUNTED = "MMSegmentation 1.2.2, without its auxiliary head"
 class DeepLabV3Options:
     """Variant of DeepLabV3."""
 
-    backbone: str = option(
-        "resnet50c",
-        "Encoder; with a c MMSegmentation's ResNet, whose stem is three small convolutions.",
-        choices=BACKBONES,
-    )
+    backbone: str = backbone_option()
     head: str = option(
         "mmseg",
         "How the views are joined: mmseg by one 3 x 3 convolution, torchvision by a 1 x 1 and a "
@@ -169,14 +164,7 @@ class DeepLabV3(SegmentationNetwork):
         options = DeepLabV3Options(backbone, head)
         if options.head_width != first.shape[0]:
             options = DeepLabV3Options(backbone, head, width=int(first.shape[0]))
-        classes = int(classify.shape[0])
-        if is_mmsegmentation(state_dict):
-            return Recognition(
-                "mmsegmentation", options, classes, mmsegmentation_preprocessing(classes)
-            )
-        if _TORCHVISION_FIRST in state_dict:
-            return Recognition("torchvision", options, classes, torchvision_preprocessing())
-        return Recognition("segstudio", options, classes)
+        return recognition(state_dict, options, classify, torchvision=_TORCHVISION_FIRST)
 
 
 _MMSEG_HEAD = {

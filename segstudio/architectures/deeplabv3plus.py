@@ -24,14 +24,14 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
-    BACKBONES,
     backbone_of,
+    backbone_option,
     build_backbone,
     conv_norm_relu,
     initialise,
     is_mmsegmentation,
     leftovers,
-    mmsegmentation_preprocessing,
+    recognition,
     renamed,
 )
 from segstudio.architectures._encoders import feature_channels
@@ -46,11 +46,7 @@ _COUNTED = "MMSegmentation 1.2.2, without its auxiliary head"
 class DeepLabV3PlusOptions:
     """Variant of DeepLabV3+."""
 
-    backbone: str = option(
-        "resnet50c",
-        "Encoder; with a c MMSegmentation's ResNet, whose stem is three small convolutions.",
-        choices=BACKBONES,
-    )
+    backbone: str = backbone_option()
     width: int = option(512, "Channels of the head.", minimum=1, maximum=4096)
     fine_width: int = option(
         48, "Channels to which the fine features are reduced.", minimum=1, maximum=1024
@@ -168,12 +164,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         options = DeepLabV3PlusOptions(
             backbone, width=int(first.shape[0]), fine_width=int(fine.shape[0])
         )
-        classes = int(classify.shape[0])
-        if is_mmsegmentation(state_dict):
-            return Recognition(
-                "mmsegmentation", options, classes, mmsegmentation_preprocessing(classes)
-            )
-        return Recognition("segstudio", options, classes)
+        return recognition(state_dict, options, classify)
 
 
 def _separable(theirs: str, ours: str) -> dict[str, str]:

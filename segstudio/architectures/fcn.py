@@ -25,16 +25,15 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
-    BACKBONES,
     backbone_of,
+    backbone_option,
     build_backbone,
     conv_norm_relu,
     initialise,
     is_mmsegmentation,
     leftovers,
-    mmsegmentation_preprocessing,
+    recognition,
     renamed,
-    torchvision_preprocessing,
 )
 from segstudio.architectures._encoders import feature_channels
 from segstudio.core.options import option
@@ -44,11 +43,7 @@ from segstudio.core.options import option
 class FCNOptions:
     """Variant of FCN."""
 
-    backbone: str = option(
-        "resnet50c",
-        "Encoder; with a c MMSegmentation's ResNet, whose stem is three small convolutions.",
-        choices=BACKBONES,
-    )
+    backbone: str = backbone_option()
     head: str = option(
         "mmseg",
         "Head: mmseg convolves twice and looks at the features again, torchvision convolves once.",
@@ -147,14 +142,7 @@ class FCN(SegmentationNetwork):
         options = FCNOptions(
             backbone, "mmseg" if joined else "torchvision", width=int(first.shape[0])
         )
-        classes = int(classify.shape[0])
-        if is_mmsegmentation(state_dict):
-            return Recognition(
-                "mmsegmentation", options, classes, mmsegmentation_preprocessing(classes)
-            )
-        if "classifier.4.weight" in state_dict:
-            return Recognition("torchvision", options, classes, torchvision_preprocessing())
-        return Recognition("segstudio", options, classes)
+        return recognition(state_dict, options, classify, torchvision="classifier.4.weight")
 
 
 _MMSEG_HEAD = {

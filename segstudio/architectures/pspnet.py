@@ -24,14 +24,14 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
-    BACKBONES,
     backbone_of,
+    backbone_option,
     build_backbone,
     conv_norm_relu,
     initialise,
     is_mmsegmentation,
     leftovers,
-    mmsegmentation_preprocessing,
+    recognition,
     renamed,
 )
 from segstudio.architectures._encoders import feature_channels
@@ -45,11 +45,7 @@ _COUNTED = "MMSegmentation 1.2.2, without its auxiliary head"
 class PSPNetOptions:
     """Variant of PSPNet."""
 
-    backbone: str = option(
-        "resnet50c",
-        "Encoder; with a c MMSegmentation's ResNet, whose stem is three small convolutions.",
-        choices=BACKBONES,
-    )
+    backbone: str = backbone_option()
     width: int = option(512, "Channels of the head.", minimum=1, maximum=4096)
     dropout: float = option(0.1, "Dropout before the classifier.", minimum=0, maximum=0.9)
 
@@ -128,12 +124,7 @@ class PSPNet(SegmentationNetwork):
         if first is None or classify is None or backbone is None or leftovers(ours):
             return None
         options = PSPNetOptions(backbone, width=int(first.shape[0]))
-        classes = int(classify.shape[0])
-        if is_mmsegmentation(state_dict):
-            return Recognition(
-                "mmsegmentation", options, classes, mmsegmentation_preprocessing(classes)
-            )
-        return Recognition("segstudio", options, classes)
+        return recognition(state_dict, options, classify)
 
 
 _MMSEG_HEAD = {
