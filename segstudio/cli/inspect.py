@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from segstudio.cli.common import JsonFlag, load_plugins
-
-if TYPE_CHECKING:
-    from segstudio.checkpoints.opening import Checkpoint
 
 __all__ = ["inspect_checkpoint"]
 
@@ -24,62 +21,16 @@ def inspect_checkpoint(
     json: JsonFlag = False,
 ) -> int:
     """Say what a checkpoint is: architecture, variant, classes, preprocessing; nothing is run."""
-    from segstudio.checkpoints.opening import open_checkpoint
     from segstudio.cli.tables import print_json
-    from segstudio.inference.catalogue import find_model
+    from segstudio.session.inspection import checkpoint_facts
 
     load_plugins()
-    facts = _facts(open_checkpoint(find_model(checkpoint)))
+    facts = checkpoint_facts(checkpoint)
     if json:
         print_json(facts)
     else:
         _print(facts)
     return 0
-
-
-def _facts(opened: Checkpoint) -> dict[str, Any]:
-    from segstudio.core.options import options_to_json
-
-    preprocessing = opened.preprocessing.to_json()
-    space = opened.label_space
-    slides = opened.preprocessing.window is not None
-    return {
-        "path": str(opened.path),
-        "source": opened.source,
-        "architecture": opened.architecture,
-        "variant": _variant(opened.options),
-        "options": options_to_json(opened.options),
-        "classes": opened.classes,
-        "class_names": [] if space is None else space.names,
-        "label_space": None if space is None else space.name,
-        "preprocessing": preprocessing,
-        "test": {
-            "mode": "slide" if slides else "whole",
-            "resize": preprocessing["resize"],
-            "size": preprocessing["size"],
-            "window": preprocessing["window"],
-            "stride": preprocessing["stride"],
-            "align_corners": preprocessing["align_corners"],
-        },
-        "values": sum(tensor.numel() for tensor in opened.state_dict.values()),
-        "missing": list(opened.missing),
-        "unexpected": list(opened.unexpected),
-        "unused": list(opened.unused),
-        "notes": list(opened.notes),
-        "card": opened.card,
-    }
-
-
-def _variant(options: Any) -> str | None:
-    """Return the option called variant, else what differs from the defaults, else None."""
-    from segstudio.core.options import options_to_json
-
-    chosen = options_to_json(options)
-    if "variant" in chosen:
-        return str(chosen["variant"])
-    defaults = options_to_json(type(options)())
-    changed = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
-    return ", ".join(changed) or None
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -104,8 +55,10 @@ def _print(facts: dict[str, Any]) -> None:
         ["mean, std", f"{normalise}; {spread} ({preprocessing['channel_order'].upper()}, 0..255)"],
         ["resize", resize],
         ["test", f"{facts['test']['mode']} image"],
+        ["filled", f"{facts['filled']} of {facts['tensors']} tensors"],
         ["missing", listed(facts["missing"])],
         ["unexpected", listed(facts["unexpected"])],
+        ["of another shape", listed(facts["misshapen"])],
     ]
     for key, value in sorted(facts["card"].items()):
         if isinstance(value, (str, int, float)):

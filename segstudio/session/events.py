@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "JobState",
     "ModelLoaded",
+    "ModelReport",
     "PredictionReady",
     "RunEvent",
     "RunFinished",
@@ -87,6 +89,25 @@ class RunFinished:
     done: int
     failed: int
     cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What the inspection of a checkpoint found.
+
+    Attributes
+    ----------
+    path : str
+        The file or folder that was asked about.
+    facts : dict or None
+        As `segstudio.session.inspection.checkpoint_facts`, None when it is no checkpoint.
+    error : str or None
+        Why it is none, one plain sentence.
+    """
+
+    path: str
+    facts: dict[str, Any] | None
+    error: str | None = None
 
 
 RunEvent = ModelLoaded | RunStarted | PredictionReady | SampleFailed | RunFinished

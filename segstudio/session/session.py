@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -19,7 +19,7 @@ from segstudio.datasets.base import Dataset
 from segstudio.datasets.images import read_source_map
 from segstudio.datasets.opening import open_dataset
 from segstudio.exporters.base import EXPORTERS, ExportItem
-from segstudio.inference.catalogue import ModelInfo, embedded_models, published_models
+from segstudio.inference.catalogue import ModelInfo
 from segstudio.metrics.counts import SampleCounts
 from segstudio.metrics.report import EvaluationReport
 from segstudio.project.layout import LAYERS, ProjectLayout, choose_project_folder
@@ -27,11 +27,15 @@ from segstudio.project.store import RunRecord, Store
 from segstudio.session.corrections import Correction, Corrections
 from segstudio.session.downloads import Downloads
 from segstudio.session.evaluation import evaluate_runs
-from segstudio.session.events import JobState, PredictionReady, SampleFailed
+from segstudio.session.events import JobState, ModelReport, PredictionReady, SampleFailed
 from segstudio.session.jobs import Jobs
+from segstudio.session.library import ModelLibrary
 from segstudio.session.runner import RunRequest
 from segstudio.session.settings import Settings
 from segstudio.session.worker import WorkerClient
+
+if TYPE_CHECKING:
+    from segstudio.session.analysis import Analysis
 
 __all__ = ["RunInfo", "Session"]
 
@@ -52,6 +56,8 @@ class Session:
     ----------
     dataset : Dataset or None
         What is open.
+    library : ModelLibrary
+        What is known of models.
     """
 
     dataset_opened = Signal(Dataset)
@@ -59,6 +65,7 @@ class Session:
     sample_failed = Signal(SampleFailed)
     job_changed = Signal(JobState)
     devices_changed = Signal(list)
+    model_inspected = Signal(ModelReport)
     problem = Signal(str)
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -71,6 +78,7 @@ class Session:
         self._lock = threading.RLock()
         self._jobs = Jobs(self, WorkerClient)
         self._downloads = Downloads(self)
+        self.library = ModelLibrary(self, WorkerClient)
 
     # -- the dataset ------------------------------------------------------------------------
 
@@ -157,22 +165,18 @@ class Session:
 
     def models(self) -> list[ModelInfo]:
         """Return what can run at once: embedded models, fetched ones, and files the user added."""
-        return [model for model in self.catalogue() if model.on_disk]
+        return self.library.ready()
 
     def catalogue(self) -> list[ModelInfo]:
         """Return every model that is known, also the published ones not on this machine yet."""
-        added = [Path(path) for path in self.settings.get("models", [])]
-        return [
-            *embedded_models(),
-            *published_models(),
-            *(ModelInfo(str(at), at.stem, "", "", False, at) for at in added if at.exists()),
-        ]
+        return self.library.catalogue()
 
-    def add_model(self, path: Path) -> None:
-        """Remember a checkpoint file or folder; it is opened when it runs."""
-        name = str(path.resolve())
-        known = [entry for entry in self.settings.get("models", []) if entry != name]
-        self.settings.set("models", [name, *known])
+    def inspect_model(self, path: Path | str) -> None:
+        """Look at a checkpoint in another process and remember it when it is one.
+
+        `model_inspected` brings the `ModelReport`, also when it is none.
+        """
+        self.library.inspect(path)
 
     def download_model(self, name: str, *, force: bool = False) -> str:
         """Fetch a published model beside everything else; see `Downloads.start`."""
@@ -267,6 +271,12 @@ class Session:
         if not names:
             raise UsageError("Nothing has been run on this dataset yet; run a model first.")
         return evaluate_runs(self._opened(), self.store, self.layout, names, mapping=mapping)
+
+    def analysis(self, mapping: LabelMapping | None = None) -> Analysis:
+        """Return the slices and pairs of the open project's runs; it keeps counts, so keep it."""
+        from segstudio.session.analysis import Analysis
+
+        return Analysis(self._opened(), self.store, self.layout, mapping=mapping)
 
     def status(self, sample_id: str) -> str:
         """Return "new", "predicted", "in progress", "corrected" or a review state set by hand."""
@@ -391,6 +401,7 @@ class Session:
     def close(self) -> None:
         """Cancel what runs, stop the worker process and close the project."""
         self._downloads.close()
+        self.library.close()
         self._jobs.close()
         with self._lock:
             self._close_project()

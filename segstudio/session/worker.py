@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from segstudio.core.errors import SegStudioError
-from segstudio.session.events import RunEvent
+from segstudio.session.events import ModelReport, RunEvent
 from segstudio.session.runner import RunRequest
 
 __all__ = ["Devices", "JobEnded", "JobEvent", "WorkerClient"]
@@ -58,11 +58,16 @@ class _AskDevices:
 
 
 @dataclass(frozen=True, slots=True)
+class _Inspect:
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     pass
 
 
-Message = JobEvent | JobEnded | Devices
+Message = JobEvent | JobEnded | Devices | ModelReport
 
 
 class WorkerClient:
@@ -82,6 +87,7 @@ class WorkerClient:
         self._pipe: Connection | None = None
         self._cancel: Any = None
         self._running: str | None = None
+        self._inspecting: list[tuple[str, Any]] = []  # path and the process that was asked
 
     def start_run(self, job_id: str, request: RunRequest) -> None:
         """Run a request; its events and its end come as messages."""
@@ -96,6 +102,13 @@ class WorkerClient:
         with self._lock:
             self._ensure_process()
             self._send(_AskDevices())
+
+    def inspect(self, path: str) -> None:
+        """Ask what a checkpoint is; a `ModelReport` comes in every case."""
+        with self._lock:
+            self._ensure_process()
+            self._inspecting.append((path, self._process))
+            self._send(_Inspect(path))
 
     def cancel(self) -> None:
         """Ask the running job to stop after the sample at hand."""
@@ -171,8 +184,12 @@ class WorkerClient:
                 break
             if isinstance(message, JobEnded):
                 self._running = None
+            if isinstance(message, ModelReport):
+                with self._lock, contextlib.suppress(ValueError):
+                    self._inspecting.remove((message.path, process))
             self._on_message(message)
         process.join()
+        self._report_lost_inspections(process)
         with self._lock:
             job_id, closing = self._running, self._process is None
             if self._process is process:
@@ -192,6 +209,17 @@ class WorkerClient:
                 "finished images are kept, run again to go on.",
             )
         )
+
+
+    def _report_lost_inspections(self, process: Any) -> None:
+        with self._lock:
+            lost = [path for path, asked in self._inspecting if asked is process]
+            self._inspecting = [entry for entry in self._inspecting if entry[1] is not process]
+            closing = self._process is None
+        reason = "ran out of memory or was ended" if process.exitcode == -9 else "crashed"
+        for path in () if closing else lost:
+            error = f"{path} could not be looked at: the process that opened it {reason}."
+            self._on_message(ModelReport(path, None, error))
 
 
 def _worker_main(pipe: Connection, cancel: Any) -> None:
@@ -218,8 +246,26 @@ def _worker_main(pipe: Connection, cancel: Any) -> None:
             from segstudio.inference.devices import available_devices
 
             send(Devices(tuple(available_devices())))
+        if isinstance(message, _Inspect):
+            send(_inspect(message.path))
         if isinstance(message, _Run):
             send(_run(message, cancel, models, send))
+
+
+def _inspect(path: str) -> ModelReport:
+    from segstudio.session.inspection import checkpoint_facts
+    from segstudio.session.plugins import load_plugins
+
+    try:
+        load_plugins()
+        return ModelReport(path, checkpoint_facts(path))
+    except SegStudioError as error:
+        return ModelReport(path, None, str(error))
+    except MemoryError:
+        return ModelReport(path, None, f"The memory of this machine does not suffice for {path}.")
+    except Exception as error:  # noqa: BLE001 - a bug becomes a sentence, the process lives on
+        what = f"{type(error).__name__}: {error}"
+        return ModelReport(path, None, f"An unexpected error stopped the look at {path}: {what}")
 
 
 def _run(

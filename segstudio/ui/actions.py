@@ -69,6 +69,7 @@ _S = ActionSpec
 ACTIONS: tuple[ActionSpec, ...] = (
     _S("open_folder", "Open folder…", ("Ctrl+U",), "open", "File", scope="File"),
     _S("open_file", "Open image…", ("Ctrl+O",), "open-file", "File", scope="File"),
+    _S("open_model", "Open model…", ("Ctrl+Shift+O",), "model", "File", scope="File"),
     _S("save", "Save correction", ("Ctrl+S",), "save", "File", separated=True, scope="File"),
     _S("export", "Export label maps…", ("Ctrl+E",), "export", "File", scope="File"),
     _S("quit", "Quit", ("Ctrl+Q",), None, "File", separated=True, scope="File"),
@@ -103,6 +104,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _S("theme_light", "Theme: light", (), None, "View", True, "theme"),
 
     _S("run", "Run model…", ("Ctrl+R",), "run", "Run", scope="Run"),
+    _S("models", "Models…", ("Ctrl+M",), "models", "Run", scope="Run"),
     _S("cancel_job", "Stop the running job", ("Ctrl+.",), "cancel", "Run", scope="Run"),
 
     _S("shortcuts", "Keyboard shortcuts", ("F1",), "keyboard", "Help"),

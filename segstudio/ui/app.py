@@ -58,6 +58,7 @@ class Application(QObject):
         from segstudio.ui.controllers.commands import CommandsController
         from segstudio.ui.controllers.desk import Desk
         from segstudio.ui.controllers.edit import EditController
+        from segstudio.ui.controllers.models import ModelsController
         from segstudio.ui.controllers.predict import PredictController
         from segstudio.ui.controllers.readout import ReadoutController
         from segstudio.ui.controllers.score import ScoreController
@@ -78,9 +79,11 @@ class Application(QObject):
         self.predict = PredictController(window, session, bridge, desk)
         self.scores = ScoreController(window, session, tasks, desk, self.predict)
         self.edit = EditController(window, session, tasks, desk, self.scores)
+        self.models = ModelsController(window, session, bridge, tasks, self.predict)
+        self.browse.checkpoint_found.connect(self.models.open_checkpoint)
         self.readout = ReadoutController(window, session, desk)
         self.commands = CommandsController(
-            window, session, tasks, desk, self.edit, self.predict, self.themes
+            window, session, tasks, desk, self.edit, self.models, self.themes
         )
 
     def open(self, path: Path | None, run: Sequence[str] = ()) -> None:
@@ -106,6 +109,7 @@ class Application(QObject):
             return
         sample_id = self.desk.sample_id
         self.edit.save_if_dirty()
+        self.models.save_state()
         self.tasks.close()
         self.thumbnails.close()
         self.session.close()

@@ -62,6 +62,10 @@ GLYPHS = {
     "folder": "folder",
     "class": "swatches",
     "model": "cpu",
+    "models": "stack",
+    "download": "download-simple",
+    "plus": "plus",
+    "delete": "trash",
     "history": "clock-counter-clockwise",
     "solo": "target",
 }

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
+from PySide6.QtGui import (
+    QCloseEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QShowEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
@@ -34,6 +41,7 @@ from segstudio.ui.panels.samples import SamplesPanel
 from segstudio.ui.panels.scores import ScoresPanel
 from segstudio.ui.panels.tools import ToolColumn, ToolStrip
 from segstudio.ui.widgets.bars import StatusBar, TopBar
+from segstudio.ui.widgets.basic import dropped_paths
 from segstudio.ui.widgets.docks import PanelDock
 from segstudio.ui.widgets.notice import Notice, NoticeArea
 
@@ -59,6 +67,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("SegStudio")
         self.setDockNestingEnabled(True)
         self.setAnimated(False)
+        self.setAcceptDrops(True)
         self.actions_ = Actions(self)
         self.samples = SampleListModel(self)
         self.legend = LegendModel(self)
@@ -325,6 +334,26 @@ class MainWindow(QMainWindow):
         if bool(self._held) != before:
             self.overlays_held.emit(bool(self._held))
         return True
+
+    # -- files dropped beside the picture -----------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take what is a local file or folder, wherever in the window it is."""
+        if dropped_paths(event):
+            event.acceptProposedAction()
+            self.canvas.show_drop_frame(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """Take the frame away."""
+        self.canvas.show_drop_frame(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Hand on the path."""
+        self.canvas.show_drop_frame(False)
+        paths = dropped_paths(event)
+        if paths:
+            event.acceptProposedAction()
+            self.path_dropped.emit(paths[0])
 
     # -- life ---------------------------------------------------------------------------------
 

@@ -214,17 +214,6 @@ def test_the_window_comes_back_where_it_was(start, dataset_folder: Path, qtbot) 
     assert second.window.docks["jobs"].isHidden()
 
 
-def test_a_dropped_checkpoint_is_added_to_the_models(
-    application: Application, tmp_path: Path
-) -> None:
-    checkpoint = tmp_path / "mine.safetensors"
-    checkpoint.write_bytes(b"")
-    application.window.path_dropped.emit(checkpoint)
-    assert str(checkpoint) in {model.name for model in application.session.models()}
-    assert "mine.safetensors was added" in _notice(application, "opened")
-    assert application.desk.sample_id == IDS[0], "the dataset stays open"
-
-
 # -- predictions and scores -------------------------------------------------------------------
 
 

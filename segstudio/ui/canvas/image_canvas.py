@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from PySide6.QtCore import QEvent, QPointF, QRect, Qt, Signal
 from PySide6.QtGui import (
@@ -24,6 +23,7 @@ from segstudio.ui.canvas.empty_state import EmptyState
 from segstudio.ui.canvas.layers import Overlay, PhotoLayer
 from segstudio.ui.canvas.pointer_input import Interaction, PointerInput
 from segstudio.ui.canvas.viewport import CanvasView, ViewState
+from segstudio.ui.widgets.basic import dropped_paths
 
 __all__ = ["ImageCanvas"]
 
@@ -336,30 +336,29 @@ class ImageCanvas(QWidget):
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "_view"):
             self._follow_theme()
 
+    def show_drop_frame(self, shown: bool) -> None:
+        """Show that what is dragged can be dropped, here or anywhere in the window."""
+        self._drop_frame.setGeometry(self.rect())
+        self._drop_frame.setVisible(shown)
+        self._drop_frame.raise_()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take what is a local file or folder."""
-        if _dropped_paths(event):
+        if dropped_paths(event):
             event.acceptProposedAction()
-            self._drop_frame.setGeometry(self.rect())
-            self._drop_frame.show()
-            self._drop_frame.raise_()
+            self.show_drop_frame(True)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Take the frame away."""
-        self._drop_frame.hide()
+        self.show_drop_frame(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Hand on the paths."""
-        self._drop_frame.hide()
-        paths = _dropped_paths(event)
+        self.show_drop_frame(False)
+        paths = dropped_paths(event)
         if paths:
             event.acceptProposedAction()
             self.paths_dropped.emit(paths)
-
-
-def _dropped_paths(event: QDropEvent) -> list[Path]:
-    urls = event.mimeData().urls() if event.mimeData().hasUrls() else []
-    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
 
 
 class _DropFrame(QWidget):

@@ -8,10 +8,13 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog
 
+from segstudio.checkpoints.readers import checkpoint_suffixes
 from segstudio.core.errors import SegStudioError
 from segstudio.core.label_space import label_space_names
 from segstudio.core.types import Sample
 from segstudio.datasets.base import Dataset
+from segstudio.datasets.images import IMAGE_SUFFIXES
+from segstudio.session.inspection import holds_checkpoint
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
@@ -19,8 +22,6 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.thumbnails import ThumbnailLoader
 
 __all__ = ["BrowseController"]
-
-_CHECKPOINTS = frozenset({".safetensors", ".pth", ".pt", ".bin", ".ckpt"})
 
 
 class BrowseController(QObject):
@@ -30,9 +31,12 @@ class BrowseController(QObject):
     ----------
     opened : Signal(Dataset)
         A dataset is open and listed.
+    checkpoint_found : Signal(Path)
+        What was to be opened is a model's file or folder.
     """
 
     opened = Signal(object)
+    checkpoint_found = Signal(object)
 
     def __init__(
         self,
@@ -73,13 +77,25 @@ class BrowseController(QObject):
         )
 
     def open(self, path: Path, *, sample_id: str = "", label_space: str | None = None) -> None:
-        """Open a folder or an image; a checkpoint is added to the models."""
-        if path.suffix.lower() in _CHECKPOINTS:
-            self._session.add_model(path)
-            self._window.show_notice(
-                "opened", f"{path.name} was added to the models; run it with Ctrl+R.", kind="done"
+        """Open a folder or an image; a checkpoint is handed on by `checkpoint_found`."""
+        suffix = path.suffix.lower()
+        if path.is_file() and (suffix in checkpoint_suffixes() or suffix not in IMAGE_SUFFIXES):
+            # Plugins may read files of other types; the worker process knows which.
+            self.checkpoint_found.emit(path)
+        elif path.is_dir():
+            self._tasks.start(
+                "open",
+                lambda: holds_checkpoint(path),
+                lambda model: self.checkpoint_found.emit(path)
+                if model
+                else self._open_dataset(path, sample_id, label_space),
+                self._on_failed,
+                priority=3,
             )
-            return
+        else:
+            self._open_dataset(path, sample_id, label_space)
+
+    def _open_dataset(self, path: Path, sample_id: str, label_space: str | None) -> None:
         self._wanted_sample = sample_id
         self._window.canvas.set_empty_message(f"Looking at {path.name or path} …")
         self._desk.clear()

@@ -11,11 +11,12 @@ from PySide6.QtWidgets import QDialog
 
 import segstudio
 from segstudio.core.errors import SegStudioError
+from segstudio.inference.catalogue import select_models
 from segstudio.session.session import Session
 from segstudio.ui.actions import ACTIONS
 from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.edit import EditController
-from segstudio.ui.controllers.predict import PredictController
+from segstudio.ui.controllers.models import ModelsController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.dialogs.command_palette import CommandPalette, Entry
 from segstudio.ui.dialogs.export import ExportDialog
@@ -25,6 +26,8 @@ from segstudio.ui.models.legend import short_name
 from segstudio.ui.theme import ThemeManager
 
 __all__ = ["CommandsController"]
+
+_CARDS_FOUND = 12
 
 
 class CommandsController(QObject):
@@ -37,12 +40,13 @@ class CommandsController(QObject):
         tasks: Tasks,
         desk: Desk,
         edit: EditController,
-        predict: PredictController,
+        models: ModelsController,
         themes: ThemeManager,
     ) -> None:
         super().__init__(window)
         self._window, self._session, self._tasks = window, session, tasks
-        self._desk, self._edit, self._predict, self._themes = desk, edit, predict, themes
+        self._desk, self._edit, self._themes = desk, edit, themes
+        self._models = models
         actions = window.actions_
         for choice in ("system", "dark", "light"):
             actions[f"theme_{choice}"].triggered.connect(
@@ -141,22 +145,32 @@ class CommandsController(QObject):
             )
         if self._session.dataset is not None:
             try:
-                models = self._session.models()
+                ready = self._session.models()
             except SegStudioError:
-                models = []  # the run dialog says why
+                ready = []  # the run dialog says why
             entries.extend(
                 Entry(
                     f"Run {model.title}",
                     "model",
                     "model",
-                    partial(self._predict.start, [model.name]),
+                    partial(self._models.run, model.name),
                 )
-                for model in models
+                for model in ready
             )
-        CommandPalette(entries, self._find_samples, window).show()
+        CommandPalette(entries, self._find_more, window).show()
 
-    def _find_samples(self, text: str, limit: int) -> list[Entry]:
-        return [
+    def _find_more(self, text: str, limit: int) -> list[Entry]:
+        """Return models to look at, then images: too many to list before one types."""
+        try:
+            found = select_models(self._session.catalogue(), text=text)
+        except SegStudioError:
+            found = []
+        cards = [
+            Entry(model.title, "model card", "models", partial(self._models.show, model.name))
+            for model in found[:_CARDS_FOUND]
+        ]
+        images = [
             Entry(sample_id, "image", "image", partial(self._desk.show, sample_id))
             for sample_id in self._window.samples.search(text, limit)
         ]
+        return [*cards, *images]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QDialog
 
 from segstudio.core.errors import SegStudioError
@@ -12,6 +12,7 @@ from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.tasks import SessionBridge
 from segstudio.ui.dialogs.run import ModelChoice, RunDialog
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models.catalogue import best_miou, network_titles, short_title
 from segstudio.ui.models.jobs import JobView
 
 __all__ = ["PredictController"]
@@ -27,11 +28,14 @@ class PredictController(QObject):
     scores_stale : Signal
         More samples are scored; at most every second and a half while a job runs.
     finished : Signal(JobState)
-        A job is over.
+        A run is over.
+    more_models_requested : Signal
+        The run dialog's models are not enough.
     """
 
     scores_stale = Signal()
     finished = Signal(object)
+    more_models_requested = Signal()
 
     def __init__(
         self, window: MainWindow, session: Session, bridge: SessionBridge, desk: Desk
@@ -66,7 +70,8 @@ class PredictController(QObject):
         if dataset is None:
             return
         try:
-            models = session.models()
+            models = session.library.familiar()
+            networks = network_titles(session.catalogue())
             finished = {
                 record.model: session.finished_count(record.run) for record in session.runs()
             }
@@ -76,10 +81,10 @@ class PredictController(QObject):
         choices = [
             ModelChoice(
                 model.name,
-                model.title,
-                model.architecture,
+                short_title(model),
+                networks.get(model.architecture, model.architecture),
                 model.label_space,
-                model.measured_miou,
+                best_miou(model),
                 model.parameters,
                 finished.get(model.name, 0),
             )
@@ -96,6 +101,10 @@ class PredictController(QObject):
             parent=self._window,
         )
         self._bridge.devices_changed.connect(lambda _names: dialog.set_devices(self._devices))
+        dialog.more_models_requested.connect(dialog.reject)
+        dialog.more_models_requested.connect(
+            self.more_models_requested, Qt.ConnectionType.QueuedConnection
+        )
         if dialog.exec() != QDialog.DialogCode.Accepted:
             return
         choice = dialog.choice()
@@ -127,6 +136,7 @@ class PredictController(QObject):
             self._session.start_run(
                 models, device=device, precision=precision, limit=limit, restart=restart
             )
+            self._session.library.mark_used(models)
         except SegStudioError as error:
             self._window.show_notice("run", str(error), kind="error")
 
@@ -145,15 +155,20 @@ class PredictController(QObject):
             failed=state.failed,
             seconds_left=state.seconds_left,
             state=state.state,
-            message=state.message if state.state != "cancelled" else "",
+            message=state.message if state.state not in ("cancelled", "failed") else "",
+            unit=state.unit,
         )
         window = self._window
         window.jobs.set_job(job)
+        if state.state == "failed" and state.message:
+            window.jobs.add_error(state.job_id, "", state.message)
         active = window.jobs.active
+        # A run comes before downloads, which go on beside it.
+        active.sort(key=lambda entry: entry.unit != "bytes")
         self._current_job = active[-1].job_id if active else ""
         window.status.set_job(active[-1] if active else None)
         window.actions_["cancel_job"].setEnabled(bool(active))
-        if state.is_over:
+        if state.is_over and state.unit == "samples":
             self._desk.refresh_runs()
             self.scores_stale.emit()
             self.finished.emit(state)

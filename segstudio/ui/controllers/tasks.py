@@ -94,6 +94,7 @@ class SessionBridge(QObject):
     sample_failed = Signal(object)
     job_changed = Signal(object)
     devices_changed = Signal(list)
+    model_inspected = Signal(object)
     problem = Signal(str)
 
     def __init__(self, session: Any, parent: QObject | None = None) -> None:
@@ -104,6 +105,7 @@ class SessionBridge(QObject):
         session.sample_failed.connect(self.sample_failed.emit)
         session.job_changed.connect(self.job_changed.emit)
         session.devices_changed.connect(self.devices_changed.emit)
+        session.model_inspected.connect(self.model_inspected.emit)
         session.problem.connect(self.problem.emit)
 
 

@@ -155,7 +155,7 @@ class CommandPalette(QDialog):
         self._all = list(entries)
         self._find_more = find_more
         self.field = QLineEdit()
-        self.field.setPlaceholderText("Type an action, an image or a class")
+        self.field.setPlaceholderText("Type an action, an image, a class or a model")
         self.field.setAccessibleName("Command palette")
         self._model = _Entries(self)
         self.view = QListView()

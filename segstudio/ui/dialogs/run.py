@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -21,12 +21,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from segstudio.ui.models import number
+from segstudio.ui.models import count_text, number
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
 
 __all__ = ["ModelChoice", "RunChoice", "RunDialog"]
 
+_TITLE_WIDTH = 40 * GRID
 _PRECISIONS = (
     ("auto", "Automatic"),
     ("fp32", "32-bit float"),
@@ -43,8 +44,8 @@ class ModelChoice:
     ----------
     name, title, architecture, label_space : str
         Identifier and what a person reads of it.
-    measured_miou : float or None
-        As its card says.
+    miou : float or None
+        As its card says, 0..1.
     parameters : int or None
         Trained numbers.
     finished : int
@@ -55,7 +56,7 @@ class ModelChoice:
     title: str
     architecture: str
     label_space: str
-    measured_miou: float | None = None
+    miou: float | None = None
     parameters: int | None = None
     finished: int = 0
 
@@ -73,6 +74,8 @@ class RunChoice:
 
 class RunDialog(QDialog):
     """Models with check boxes, then device, precision and how many images."""
+
+    more_models_requested = Signal()
 
     def __init__(
         self,
@@ -131,7 +134,7 @@ class RunDialog(QDialog):
     def _model_list(self, wanted: set[str]) -> QWidget:
         body = QWidget()
         grid = QGridLayout(body)
-        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setContentsMargins(0, 0, 2 * GRID, 0)  # room for the scroll bar
         grid.setHorizontalSpacing(2 * GRID)
         grid.setVerticalSpacing(GRID)
         grid.setColumnStretch(0, 1)
@@ -142,21 +145,25 @@ class RunDialog(QDialog):
                 head.setAlignment(Qt.AlignmentFlag.AlignRight)
             grid.addWidget(head, 0, column)
         for row, model in enumerate(self._models.values(), start=1):
-            box = QCheckBox(model.title or model.name)
-            box.setToolTip(model.name)
+            title = model.title or model.name
+            fitting = body.fontMetrics().elidedText(
+                title, Qt.TextElideMode.ElideRight, _TITLE_WIDTH
+            )
+            box = QCheckBox(fitting)
+            box.setToolTip(f"{title}\n{model.name}")
             box.setChecked(model.name in wanted)
             box.toggled.connect(self._follow)
             self._boxes[model.name] = box
             grid.addWidget(box, row, 0)
             grid.addWidget(label(model.architecture, style="muted"), row, 1)
             grid.addWidget(label(model.label_space, style="muted"), row, 2)
-            size = "" if model.parameters is None else _millions(model.parameters)
-            for column, text in ((3, size), (4, number(_percent(model.measured_miou)))):
+            size = "" if model.parameters is None else count_text(model.parameters)
+            for column, text in ((3, size), (4, number(_percent(model.miou)))):
                 cell = QLabel(text)
                 cell.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 grid.addWidget(cell, row, column)
-            if model.measured_miou is not None:
-                cell.setToolTip("Mean IoU measured on the test images that its card names")
+            if model.miou is not None:
+                cell.setToolTip("Mean IoU on the test images that its card names")
         if not self._models:
             grid.addWidget(label("There is no model here yet.", style="muted"), 1, 0)
         grid.setRowStretch(len(self._models) + 1, 1)
@@ -164,6 +171,8 @@ class RunDialog(QDialog):
         area.setWidget(body)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setMinimumWidth(body.sizeHint().width() + 2 * GRID)
         area.setMaximumHeight(40 * GRID)
         area.setMinimumHeight(min(40 * GRID, 32 * (len(self._models) + 1) + GRID))
         return area
@@ -204,8 +213,13 @@ class RunDialog(QDialog):
         self._start.setProperty("primary", "true")
         self._start.setDefault(True)
         self._start.clicked.connect(self.accept)
+        more = QPushButton("More models…")
+        more.setAutoDefault(False)
+        more.setToolTip("Search all published models, or add a file of yours")
+        more.clicked.connect(lambda _checked=False: self.more_models_requested.emit())
         row = QHBoxLayout()
         row.setSpacing(GRID)
+        row.addWidget(more)
         row.addStretch(1)
         row.addWidget(cancel)
         row.addWidget(self._start)
@@ -233,9 +247,5 @@ class RunDialog(QDialog):
 
 def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value if value <= 1 else value
-
-
-def _millions(parameters: int) -> str:
-    return f"{parameters / 1e6:.1f} M" if parameters >= 1e5 else f"{parameters / 1e3:.0f} k"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NO_NUMBER", "duration", "number", "share"]
+__all__ = ["NO_NUMBER", "count_text", "duration", "number", "share", "size_text"]
 
 NO_NUMBER = "\N{EN DASH}"
 """What stands where a number does not exist."""
@@ -20,6 +20,24 @@ def share(value: float | None) -> str:
     if 0 < value < 0.001:
         return "<0.1 %"
     return f"{100 * value:.1f} %"
+
+
+def count_text(count: int | None) -> str:
+    """Return a number of parameters: ``3.8 M``, ``360 k``; a dash for None."""
+    if count is None:
+        return NO_NUMBER
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+
+
+def size_text(size: int | None) -> str:
+    """Return bytes as file managers do: ``1.24 GB``, ``328 MB``, ``1.5 MB``; a dash for None."""
+    if size is None:
+        return NO_NUMBER
+    if size >= 1e9:
+        return f"{size / 1e9:.2f} GB"
+    if size >= 1e8:
+        return f"{size / 1e6:.0f} MB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
 
 
 def duration(seconds: float | None) -> str:

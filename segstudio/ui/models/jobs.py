@@ -32,6 +32,8 @@ class JobView:
         None when nobody knows yet.
     errors : list of (str, str)
         Sample id and one plain sentence.
+    unit : str
+        What is counted: "samples" or "bytes".
     """
 
     job_id: str
@@ -43,6 +45,7 @@ class JobView:
     state: str = "starting"
     message: str = ""
     errors: list[tuple[str, str]] = field(default_factory=list)
+    unit: str = "samples"
 
     @property
     def active(self) -> bool:
@@ -53,6 +56,8 @@ class JobView:
     def summary(self) -> str:
         """How far it is, in words."""
         count = f"{self.done} / {self.total}" if self.total else ""
+        if self.total and self.unit == "bytes":
+            count = f"{self.done / 1e6:.1f} / {self.total / 1e6:.1f} MB"
         failed = f"{self.failed} failed" if self.failed else ""
         left = duration(self.seconds_left)
         state = {
@@ -60,7 +65,9 @@ class JobView:
             "running": f"{left} left" if left else "",
             "cancelling": "stopping…",
             "done": "done",
-            "cancelled": "stopped; what was finished is kept",
+            "cancelled": "stopped; what was fetched is kept"
+            if self.unit == "bytes"
+            else "stopped; what was finished is kept",
             "failed": "failed",
         }.get(self.state, self.state)
         parts = (count, failed, state, self.message)

@@ -52,12 +52,21 @@ class _JobDelegate(QStyledItemDelegate):
         colors = theme()
         line = rect.adjusted(GRID + 4, 6, -GRID, 0)
         line.setHeight(18)
-        painter.setPen(colors.color("text"))
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, job.title)
-        painter.setPen(colors.color("muted"))
         right = line.adjusted(0, 0, -3 * GRID if job.active else 0, 0)
+        taken = painter.fontMetrics().horizontalAdvance(job.summary)
+        room = line.adjusted(0, 0, -(taken + 2 * GRID + line.right() - right.right()), 0)
+        painter.setPen(colors.color("text"))
+        title = painter.fontMetrics().elidedText(
+            job.title, Qt.TextElideMode.ElideRight, max(room.width(), line.width() // 3)
+        )
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, title)
+        right.setLeft(max(right.right() - taken, line.left() + line.width() // 3 + 2 * GRID))
+        painter.setPen(colors.color("muted"))
+        summary = painter.fontMetrics().elidedText(
+            job.summary, Qt.TextElideMode.ElideRight, right.width()
+        )
         painter.drawText(
-            right, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, job.summary
+            right, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, summary
         )
         if job.active:
             draw_icon(painter, _cancel_rect(rect), "cancel", colors.color("text"))

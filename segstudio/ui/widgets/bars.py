@@ -146,8 +146,9 @@ class StatusBar(QStatusBar):
             return
         self._job_id = job.job_id
         self._words.setText(f"{job.title}  {job.summary}")
-        self._bar.setRange(0, max(job.total, 1) if job.total else 0)
-        self._bar.setValue(job.done)
+        # In thousandths: the bytes of a large file do not fit a progress bar's numbers.
+        self._bar.setRange(0, 1000 if job.total else 0)
+        self._bar.setValue(round(1000 * job.done / job.total) if job.total else 0)
         self._cancel.setEnabled(job.state in ("starting", "running"))
 
     def _on_cancel(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QAction, QDropEvent, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -27,6 +28,7 @@ __all__ = [
     "JumpSlider",
     "SearchField",
     "Segmented",
+    "dropped_paths",
     "icon_button",
     "label",
     "rule",
@@ -40,6 +42,12 @@ def label(text: str = "", *, style: str | None = None) -> QLabel:
     if style:
         widget.setProperty(style, "true")
     return widget
+
+
+def dropped_paths(event: QDropEvent) -> list[Path]:
+    """Return the local files and folders that are dragged."""
+    urls = event.mimeData().urls() if event.mimeData().hasUrls() else []
+    return [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
 
 
 def rule() -> QFrame:
@@ -110,6 +118,7 @@ class SearchField(QLineEdit):
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(placeholder)
         self.setClearButtonEnabled(False)
+        self.setAcceptDrops(False)  # files dropped here are for the window, not text
         self.addAction(icon("search", role="faint"), QLineEdit.ActionPosition.LeadingPosition)
 
     def keyPressEvent(self, event: object) -> None:
