@@ -39,6 +39,7 @@ def _version(value: bool) -> None:
 
 def _build() -> typer.Typer:
     from segstudio.cli.bench import bench
+    from segstudio.cli.compare import compare
     from segstudio.cli.demo import demo
     from segstudio.cli.doctor import doctor
     from segstudio.cli.download import download_model
@@ -46,6 +47,7 @@ def _build() -> typer.Typer:
     from segstudio.cli.export import export
     from segstudio.cli.inspect import inspect_checkpoint
     from segstudio.cli.listing import list_things
+    from segstudio.cli.ood import ood
     from segstudio.cli.run import run
     from segstudio.cli.score import score
     from segstudio.cli.train import train
@@ -71,6 +73,8 @@ def _build() -> typer.Typer:
     app.command("run")(run)
     app.command("evaluate")(evaluate)
     app.command("score")(score)
+    app.command("compare")(compare)
+    app.command("ood")(ood)
     app.command("export")(export)
     app.command("train")(train)
     app.command("inspect")(inspect_checkpoint)

@@ -6,6 +6,7 @@ __all__ = ["COMMANDS"]
 
 COMMANDS = (
     "bench",
+    "compare",
     "demo",
     "doctor",
     "download",
@@ -13,6 +14,7 @@ COMMANDS = (
     "export",
     "inspect",
     "list",
+    "ood",
     "run",
     "score",
     "train",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segstudio.core.errors import UsageError
 from segstudio.metrics.counts import SampleCounts
+from segstudio.metrics.resampling import percentile_interval, weight_blocks
 
 __all__ = [
     "ClassTotals",
@@ -34,6 +35,7 @@ __all__ = [
     "mean_iou",
     "pixel_accuracy",
     "precision",
+    "resampled_iou",
     "sample_totals",
 ]
 
@@ -294,56 +296,61 @@ def bootstrap_interval(
     count = sides[0].target.shape[0]
     if any(side.target.shape[0] != count for side in sides):
         raise UsageError("Two runs can only be compared on the same samples.")
-    generator = np.random.default_rng(seed)
     # One matrix product scores all draws; float64 holds these sums exactly (below 2^53).
     flat = [
         np.concatenate([side.hits, side.target, side.predicted], axis=1).astype(np.float64)
         for side in sides
     ]
-    block = max(1, 2_000_000 // max(1, count))
     scores = []
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        weights = _draw_weights(generator, rows, count)
+    for weights in weight_blocks(count, draws, seed):
         results = [statistic(_split(weights @ table)) for table in flat]
         scores.append(results[0] if other is None else results[0] - results[1])
     values = np.concatenate(scores)
     if count < 2:
         values = np.full_like(values, np.nan)
-    tail = (1 - level) / 2
-    low, high = _quantiles(values, (tail, 1 - tail))
+    low, high = percentile_interval(values, level)
     return (float(low), float(high)) if values.ndim == 1 else (low, high)
+
+
+def resampled_iou(samples: Counted, *, draws: int = 1000, seed: int = 0) -> Floats:
+    """Return mean IoU and the IoU of each class for draws of samples with replacement.
+
+    The draws of `bootstrap_interval`, kept: equal numbers of samples are drawn alike, so the
+    rows of two runs over the same samples may be subtracted from each other for the paired
+    interval of their difference, without drawing again.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (S, C, C) or (S, C, C + 1), or ClassTotals of shape (S, C)
+    draws : int
+        D.
+    seed : int
+        As in `bootstrap_interval`.
+
+    Returns
+    -------
+    ndarray of shape (D, 1 + C), float64
+        Mean IoU first; NaN with fewer than two samples.
+    """
+    totals = class_totals(samples)
+    count, classes = totals.target.shape
+    result = np.full((draws, 1 + classes), np.nan)
+    if count < 2:
+        return result
+    # IoU needs two numbers of each class, not three, and none of a class that is not there.
+    there = np.flatnonzero(totals.union.sum(0))
+    table = np.concatenate([totals.hits[:, there], totals.union[:, there]], axis=1)
+    table = table.astype(np.float64)
+    start = 0
+    for weights in weight_blocks(count, draws, seed):
+        hits, union = np.split(weights @ table, 2, axis=1)
+        rows = slice(start, start + len(weights))
+        result[rows, 1 + there] = _ratio(hits, union)
+        start += len(weights)
+    result[:, 0] = mean_defined(result[:, 1:])
+    return result
 
 
 def _split(sums: Floats) -> ClassTotals:
     hits, target, predicted = np.split(sums, 3, axis=1)
     return ClassTotals(hits, target, predicted)
-
-
-def _draw_weights(generator: np.random.Generator, rows: int, count: int) -> Floats:
-    """Return how often each of ``count`` samples was drawn, (rows, count) float64.
-
-    The same distribution as `Generator.multinomial`, several times sooner.
-    """
-    if not count:
-        return np.zeros((rows, 0))
-    narrow = np.uint16 if count <= 65536 else np.uint32
-    picks = generator.integers(0, count, (rows, count), dtype=narrow).astype(np.intp)
-    picks += np.arange(rows)[:, None] * count
-    weights = np.bincount(picks.reshape(-1), minlength=rows * count)
-    return weights.reshape(rows, count).astype(np.float64)
-
-
-def _quantiles(values: Floats, levels: Sequence[float]) -> list[Any]:
-    """Return quantiles along the first axis of what is not NaN, linear between draws."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    defined = (~np.isnan(values)).sum(0)
-    result = []
-    for level in levels:
-        place = np.maximum(defined - 1, 0) * level
-        below = np.floor(place).astype(np.intp)
-        above = np.minimum(below + 1, np.maximum(defined - 1, 0))
-        low = np.take_along_axis(ordered, np.expand_dims(below, 0), 0)[0]
-        high = np.take_along_axis(ordered, np.expand_dims(above, 0), 0)[0]
-        result.append(low + (high - low) * (place - below))
-    return result

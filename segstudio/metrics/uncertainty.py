@@ -24,8 +24,11 @@ __all__ = [
     "confident_error_share",
     "ece",
     "edge_entropy_ratio",
+    "found_and_alarms",
     "fpr95",
+    "ratio",
     "reliability",
+    "right_and_wrong",
     "sparsification",
     "unsure_error_share",
 ]
@@ -60,7 +63,7 @@ class Reliability:
     confidence: Floats
 
 
-def _pooled(histogram: Histogram) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def right_and_wrong(histogram: Histogram) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (right, wrong) pixels by level, each (256,) int64."""
     if histogram.shape[-2:] != (2, LEVELS):
         raise ValueError(f"a histogram of shape {histogram.shape} does not end in (2, {LEVELS})")
@@ -68,7 +71,8 @@ def _pooled(histogram: Histogram) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return right, wrong
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float, denominator: float) -> float:
+    """Return numerator / denominator, NaN where the denominator is 0."""
     return float(numerator) / float(denominator) if denominator else float("nan")
 
 
@@ -96,7 +100,7 @@ def reliability(histogram: Histogram, bins: int = 15, *, equal_mass: bool = Fals
     .. [1] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
        Networks", ICML 2017.
     """
-    right, wrong = _pooled(histogram)
+    right, wrong = right_and_wrong(histogram)
     pixels = right + wrong
     levels = np.arange(LEVELS)
     top = LEVELS - 1
@@ -140,12 +144,12 @@ def ece(histogram: Histogram, bins: int = 15, *, equal_mass: bool = False) -> fl
     diagram = reliability(histogram, bins, equal_mass=equal_mass)
     held = diagram.pixels > 0
     gap = np.abs(diagram.accuracy - diagram.confidence)[held]
-    return _ratio(float((gap * diagram.pixels[held]).sum()), float(diagram.pixels.sum()))
+    return ratio(float((gap * diagram.pixels[held]).sum()), float(diagram.pixels.sum()))
 
 
-def _by_threshold(histogram: Histogram) -> tuple[Floats, Floats]:
+def found_and_alarms(histogram: Histogram) -> tuple[Floats, Floats]:
     """Return (wrong, right) pixels with at least each level, from the highest level down."""
-    right, wrong = _pooled(histogram)
+    right, wrong = right_and_wrong(histogram)
     return np.cumsum(wrong[::-1]).astype(np.float64), np.cumsum(right[::-1]).astype(np.float64)
 
 
@@ -159,7 +163,7 @@ def auroc(histogram: Histogram) -> float:
     ----------
     .. [1] T. Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 2006.
     """
-    right, wrong = _pooled(histogram)
+    right, wrong = right_and_wrong(histogram)
     if not right.any() or not wrong.any():
         return float("nan")
     below = (np.cumsum(right) - right / 2) / right.sum()
@@ -177,7 +181,7 @@ def auprc(histogram: Histogram) -> float:
     .. [1] J. Davis, M. Goadrich, "The Relationship Between Precision-Recall and ROC Curves", ICML
        2006.
     """
-    found, alarms = _by_threshold(histogram)
+    found, alarms = found_and_alarms(histogram)
     if not found[-1]:
         return float("nan")
     steps = np.diff(found, prepend=0.0) / found[-1]
@@ -196,7 +200,7 @@ def fpr95(histogram: Histogram) -> float:
     .. [1] D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and
        Out-of-Distribution Examples in Neural Networks", ICLR 2017.
     """
-    found, alarms = _by_threshold(histogram)
+    found, alarms = found_and_alarms(histogram)
     if not found[-1] or not alarms[-1]:
         return float("nan")
     # In whole numbers: 0.95 itself is no binary fraction.
@@ -233,7 +237,7 @@ def sparsification(histogram: Histogram, steps: int = 100) -> tuple[Floats, Floa
        ECCV 2018.
     """
     removed = np.linspace(0.0, 1.0, steps + 1)
-    right, wrong = (part[::-1].astype(np.float64) for part in _pooled(histogram))
+    right, wrong = (part[::-1].astype(np.float64) for part in right_and_wrong(histogram))
     pixels = right + wrong
     count, errors = pixels.sum(), wrong.sum()
     if not count:
@@ -278,9 +282,9 @@ def edge_entropy_ratio(counts: SampleCounts) -> float:
     Above 1 the model is less sure at the edges.  NaN without pixels of both kinds, or where the
     entropy elsewhere is 0.
     """
-    edge = _ratio(counts.edge_entropy_sum, counts.edge_pixels)
-    inner = _ratio(counts.inner_entropy_sum, counts.inner_pixels)
-    return _ratio(edge, inner)
+    edge = ratio(counts.edge_entropy_sum, counts.edge_pixels)
+    inner = ratio(counts.inner_entropy_sum, counts.inner_pixels)
+    return ratio(edge, inner)
 
 
 def confident_error_share(histogram: Histogram, threshold: float = CONFIDENT_BELOW) -> float:
@@ -288,13 +292,13 @@ def confident_error_share(histogram: Histogram, threshold: float = CONFIDENT_BEL
 
     Levels below ``255 * threshold`` count (0-25 at the default 0.10).
     """
-    _, wrong = _pooled(histogram)
+    _, wrong = right_and_wrong(histogram)
     below = np.arange(LEVELS) < (LEVELS - 1) * threshold
-    return _ratio(int(wrong[below].sum()), int(wrong.sum()))
+    return ratio(int(wrong[below].sum()), int(wrong.sum()))
 
 
 def unsure_error_share(histogram: Histogram, threshold: float = UNSURE_ABOVE) -> float:
     """Share of the wrong pixels whose entropy is above ``threshold * log C``, 0..1."""
-    _, wrong = _pooled(histogram)
+    _, wrong = right_and_wrong(histogram)
     above = np.arange(LEVELS) > (LEVELS - 1) * threshold
-    return _ratio(int(wrong[above].sum()), int(wrong.sum()))
+    return ratio(int(wrong[above].sum()), int(wrong.sum()))

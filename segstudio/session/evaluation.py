@@ -20,7 +20,7 @@ from segstudio.project.store import Store
 from segstudio.session.runner import count_prediction
 from segstudio.session.targets import TargetReader, build_target_reader
 
-__all__ = ["evaluate_runs", "score_folders"]
+__all__ = ["evaluate_runs", "read_run_counts", "score_folders"]
 
 
 def evaluate_runs(
@@ -73,20 +73,28 @@ def evaluate_runs(
                 f"The run {run} is scored in {reader.space.name}, the run {runs[0]} in "
                 f"{spaces[0].name}; evaluate them one by one or with a mapping."
             )
-        samples, problems = _run_counts(reader, store, layout, run, progress)
+        samples, problems = read_run_counts(reader, store, layout, run, progress)
         entries.append(RunCounts(run, record.model, samples))
         failed.update(problems)
     return build_report(spaces[0], entries, sorted(failed.items()))
 
 
-def _run_counts(
+def read_run_counts(
     reader: TargetReader,
     store: Store,
     layout: ProjectLayout,
     run: str,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[tuple[str, SampleCounts]], dict[str, str]]:
-    """Return counts and problems of one run's samples, recounting what is out of date."""
+    """Return the counts of one run's samples, recounting and storing what is out of date.
+
+    Returns
+    -------
+    samples : list of (str, SampleCounts)
+        In the dataset's order.
+    problems : dict
+        The reason, by sample, why there are no counts.
+    """
     stored, results = store.counts(run), store.results(run)
     counted: dict[str, SampleCounts] = {}
     problems: dict[str, str] = {}

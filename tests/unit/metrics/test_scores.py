@@ -8,6 +8,7 @@ import pytest
 from segstudio.core.errors import UsageError
 from segstudio.metrics import scores
 from segstudio.metrics.counts import SampleCounts
+from segstudio.metrics.resampling import percentile_interval, weight_blocks
 
 # Rows target; class 3 only predicted, class 4 on neither side; two ignored predictions of class 1.
 HAND = np.array(
@@ -105,7 +106,7 @@ def test_quantiles_equal_numpy():
     values = np.random.default_rng(2).normal(size=(101, 3))
     values[:40, 1] = np.nan
     values[:, 2] = np.nan
-    low, high = scores._quantiles(values, (0.025, 0.975))
+    low, high = percentile_interval(values)
     np.testing.assert_allclose(low[:2], np.nanquantile(values[:, :2], 0.025, axis=0))
     np.testing.assert_allclose(high[:2], np.nanquantile(values[:, :2], 0.975, axis=0))
     assert np.isnan(low[2]) and np.isnan(high[2])
@@ -136,3 +137,29 @@ def test_interval_by_class_and_of_too_few_samples():
     assert (low[inside] <= pooled[inside]).all() and (pooled[inside] <= high[inside]).all()
     for few in (confusions[:1], confusions[:0]):
         assert np.isnan(scores.bootstrap_interval(few)).all()
+
+
+def test_kept_draws_give_the_same_intervals():
+    ours = samples_of(np.random.default_rng(5), 25, 4)
+    theirs = samples_of(np.random.default_rng(6), 25, 4)
+    a, b = (scores.resampled_iou(side, draws=300) for side in (ours, theirs))
+    assert a.shape == (300, 5)
+    for statistic, column in ((scores.mean_iou, 0), (scores.iou, slice(1, None))):
+        wanted = scores.bootstrap_interval(ours, statistic, other=theirs, draws=300)
+        found = percentile_interval(a[:, column] - b[:, column])
+        np.testing.assert_allclose(found, wanted, atol=1e-15)
+    assert np.isnan(scores.resampled_iou(ours[:1])).all()
+    assert scores.resampled_iou(ours[:0]).shape == (1000, 5)
+
+
+def test_draws_are_samples_with_replacement():
+    blocks = list(weight_blocks(7, 4000, 3))
+    weights = np.concatenate(blocks)
+    assert weights.shape == (4000, 7) and (weights.sum(1) == 7).all()
+    # Each sample is drawn once on average, with the variance of the multinomial.
+    np.testing.assert_allclose(weights.mean(0), 1, atol=0.06)
+    np.testing.assert_allclose(weights.var(0), 6 / 7, atol=0.1)
+    again = np.concatenate(list(weight_blocks(7, 4000, 3)))
+    np.testing.assert_array_equal(again, weights)
+    assert (np.concatenate(list(weight_blocks(7, 4000, 4))) != weights).any()
+    assert sum(len(block) for block in weight_blocks(2_000_000, 3, 0)) == 3
