@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,9 +124,15 @@ def remove_leftovers(folder: Path, *, older_than: float = 600.0) -> int:
     return removed
 
 
+_UMASK_LOCK = threading.Lock()
+
+
 def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
+    """Return the process's umask, which can only be read by setting it for a moment."""
+    with _UMASK_LOCK:
+        # A file that anything else makes in this moment is for nobody but its owner.
+        current = os.umask(0o077)
+        os.umask(current)
     return current
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ class LabelSpace:
         if not 1 <= len(self.classes) < IGNORE_INDEX_16:
             raise UsageError(f"The label space {self.name} has {len(self.classes)} classes.")
         ids = [entry.source_id for entry in self.classes]
-        clash = {entry for entry in ids if ids.count(entry) > 1} | (set(ids) & set(self.ignore_ids))
+        repeated = {entry for entry, count in Counter(ids).items() if count > 1}
+        clash = repeated | (set(ids) & set(self.ignore_ids))
         if clash:
             raise UsageError(
                 f"The label space {self.name} gives the source id {min(clash)} two meanings."

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,23 @@ def test_results_are_for_everybody_the_umask_lets(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+def test_writing_from_many_threads_leaves_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(
+                pool.map(
+                    lambda number: write_text(tmp_path / str(number), "x", durable=False),
+                    range(800),
+                )
+            )
+        modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        after = os.umask(before)
+    assert after == 0o027
+    assert modes == {0o640}
 
 
 def test_very_long_names_still_work(tmp_path: Path) -> None:
