@@ -53,7 +53,7 @@ def export(
     from segstudio.session.session import Session
 
     load_plugins()
-    exporter = EXPORTERS.get(format)
+    exporter = EXPORTERS.get(format)()
     options = build_options(exporter.Options, parse_pairs(set_option or []))
     dataset, folder = _find_dataset(source, project)
     failed: list[str] = []
@@ -66,7 +66,7 @@ def export(
     try:
         session.open_dataset(dataset, split=split, label_space=label_space, project=folder)
         items, space = session.export_items(what)
-        written = exporter().write(
+        written = exporter.write(
             items,
             output,
             label_space=space,
@@ -76,6 +76,8 @@ def export(
         )
     finally:
         session.close()
+    for note in exporter.notes:
+        say(note)
     noun = "file" if len(written) == 1 else "files"
     print(f"{len(written)} {noun} in {output}")
     return 1 if failed else 0

@@ -3,24 +3,46 @@
 An exporter is one module of `segstudio.exporters.formats`: an `Exporter` with an Options dataclass,
 entered with ``@EXPORTERS.register(name)``.  Files are written one by one, each beside its place and
 then renamed, so an export that is stopped leaves whole files and can go on (``existing="keep"``).
+
+`ImageExporter` is for one file per sample, `FilesExporter` for several and for lists of them;
+`segstudio.exporters.documents` has the one for a document about all samples.
 """
 
 from __future__ import annotations
 
 import abc
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from segstudio.core.atomic import write_bytes
-from segstudio.core.errors import SegStudioError, UsageError
+import numpy as np
+
+from segstudio.core.errors import SegStudioError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import Registry
 from segstudio.core.types import Image, LabelMap, Sample
+from segstudio.exporters._names import export_names
+from segstudio.exporters._tally import Tally
+from segstudio.exporters._writing import (
+    check_writable,
+    in_order,
+    kept_note,
+    refuse_existing,
+    write_content,
+    write_side_files,
+)
 
-__all__ = ["EXPORTERS", "ExportItem", "Exporter", "ImageExporter", "NoOptions", "export_names"]
+__all__ = [
+    "EXPORTERS",
+    "ExportItem",
+    "Exporter",
+    "FilesExporter",
+    "ImageExporter",
+    "NoOptions",
+    "OutFile",
+    "export_names",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +58,39 @@ class ExportItem:
         index.
     read_image : callable
         Returns the sample's (H, W, 3) uint8 RGB image.
+    read_target : callable or None
+        Returns the (H, W) ground truth in the export's label space, for what compares the two;
+        None when there is none, or when the ground truth is what is exported.
+    origin : {"model", "imported", "empty"} or None
+        What a corrected label map started from: a model's prediction, ground truth that came
+        with the dataset, or nothing; None when this is not known.
+    read_origin : callable or None
+        Returns the (H, W) label map that the correction started from, in the export's space.
     """
 
     sample: Sample
     read_label_map: Callable[[], LabelMap]
     read_image: Callable[[], Image]
+    read_target: Callable[[], LabelMap] | None = None
+    origin: Literal["model", "imported", "empty"] | None = None
+    read_origin: Callable[[], LabelMap] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutFile:
+    """A file to be.
+
+    Attributes
+    ----------
+    place : str
+        POSIX path below the destination.
+    content : callable
+        Takes the checked (H, W) label map and returns the bytes, or the absolute path that a
+        symbolic link is to point to.
+    """
+
+    place: str
+    content: Callable[[LabelMap], bytes | Path]
 
 
 @dataclass(frozen=True)
@@ -49,11 +99,18 @@ class NoOptions:
 
 
 class Exporter(abc.ABC):
-    """A form in which label maps leave SegStudio."""
+    """A form in which label maps leave SegStudio; one object makes one export at a time.
+
+    Attributes
+    ----------
+    notes : sequence of str
+        After `write`: one plain sentence for each thing that the format could not express.
+    """
 
     name: ClassVar[str]
     description: ClassVar[str]
     Options: ClassVar[type] = NoOptions
+    notes: Sequence[str] = ()
 
     @abc.abstractmethod
     def write(
@@ -102,7 +159,124 @@ class Exporter(abc.ABC):
         """
 
 
-class ImageExporter(Exporter):
+class FilesExporter(Exporter):
+    """An exporter of some files per sample, and perhaps lists of the samples."""
+
+    tally: Tally
+    """Losses of the export that is being made; `files` and what they call may add."""
+
+    @abc.abstractmethod
+    def files(
+        self, item: ExportItem, name: str, label_space: LabelSpace, options: Any
+    ) -> list[OutFile]:
+        """Return the files of one sample.
+
+        Parameters
+        ----------
+        item : ExportItem
+            The sample.
+        name : str
+            Its name by `names`.
+        label_space : LabelSpace
+            The space of the label maps.
+        options : Options
+            Never None.
+        """
+
+    def names(self, samples: Iterable[Sample]) -> dict[str, str]:
+        """Return the name of each sample by sample id; the default is `export_names`."""
+        return export_names(samples)
+
+    def check(self, label_space: LabelSpace, options: Any) -> None:
+        """Raise a UsageError when the label space cannot be expressed; the default accepts all."""
+
+    def side_files(self, label_space: LabelSpace, options: Any) -> dict[str, bytes]:
+        """Return further files by name, written first; the default has none."""
+        return {}
+
+    def lists(
+        self, written: Sequence[tuple[ExportItem, str]], label_space: LabelSpace, options: Any
+    ) -> dict[str, bytes]:
+        """Return files about the samples that were written, by name; the default has none."""
+        return {}
+
+    def remarks(self, label_space: LabelSpace, options: Any) -> list[str]:
+        """Return what the format cannot express whatever the pixels; the default is nothing."""
+        return []
+
+    def write(
+        self,
+        items: Sequence[ExportItem],
+        destination: Path,
+        *,
+        label_space: LabelSpace,
+        options: Any = None,
+        existing: Literal["refuse", "replace", "keep"] = "refuse",
+        on_written: Callable[[ExportItem], None] | None = None,
+        on_failed: Callable[[ExportItem, SegStudioError], None] | None = None,
+    ) -> list[Path]:
+        """Write the files of each sample, then the lists; see `Exporter.write`."""
+        options = self.Options() if options is None else options
+        self.tally, self.notes = Tally(), ()
+        self.check(label_space, options)
+        names = self.names([item.sample for item in items])
+        named = [(item, names[item.sample.sample_id]) for item in items]
+        side_files = self.side_files(label_space, options)
+        if existing == "refuse":
+            ours = (out.place for pair in named for out in self.files(*pair, label_space, options))
+            lists = self.lists(named, label_space, options)
+            refuse_existing([*ours, *side_files, *lists], destination)
+        check_writable(destination)
+        write_side_files(side_files, destination, existing)
+
+        def prepare(pair: tuple[ExportItem, str]) -> tuple[list[Path], dict[Path, bytes | Path]]:
+            files = self.files(*pair, label_space, options)
+            return self.contents(files, pair[0], destination, label_space, existing)
+
+        written: list[Path] = []
+        done: list[tuple[ExportItem, str]] = []
+        for pair, result in in_order(named, prepare):
+            try:
+                paths, contents = result()
+                for path, content in contents.items():
+                    write_content(path, content)
+            except SegStudioError as error:
+                if on_failed is None:
+                    raise
+                on_failed(pair[0], error)
+                continue
+            written += paths
+            done.append(pair)
+            if on_written is not None:
+                on_written(pair[0])
+        lists = self.lists(done, label_space, options)
+        kept = write_side_files(lists, destination, existing)
+        losses = [*self.remarks(label_space, options), *self.tally.notes()]
+        self.notes = [*(kept_note(path) for path in kept), *losses]
+        return written
+
+    def contents(
+        self,
+        files: Sequence[OutFile],
+        item: ExportItem,
+        destination: Path,
+        label_space: LabelSpace,
+        existing: str,
+    ) -> tuple[list[Path], dict[Path, bytes | Path]]:
+        """Return all paths of a sample, and the contents of those to write; runs in a thread."""
+        paths = [destination / out.place for out in files]
+        wanted = [
+            (path, out.content)
+            for path, out in zip(paths, files, strict=True)
+            if existing != "keep" or not path.exists()
+        ]
+        if not wanted:
+            return paths, {}
+        label_map = read_label_map(item, label_space)
+        return paths, {path: content(label_map) for path, content in wanted}
+
+
+class ImageExporter(FilesExporter):
     """An exporter of one file per sample."""
 
     ending: ClassVar[str] = ".png"
@@ -125,91 +299,26 @@ class ImageExporter(Exporter):
             Never None.
         """
 
-    def check(self, label_space: LabelSpace, options: Any) -> None:
-        """Raise a UsageError when the label space cannot be expressed; the default accepts all."""
-
-    def side_files(self, label_space: LabelSpace, options: Any) -> dict[str, bytes]:
-        """Return further files by name; the default has none."""
-        return {}
-
-    def write(
-        self,
-        items: Sequence[ExportItem],
-        destination: Path,
-        *,
-        label_space: LabelSpace,
-        options: Any = None,
-        existing: Literal["refuse", "replace", "keep"] = "refuse",
-        on_written: Callable[[ExportItem], None] | None = None,
-        on_failed: Callable[[ExportItem, SegStudioError], None] | None = None,
-    ) -> list[Path]:
-        """Write one file per sample; see `Exporter.write`."""
-        options = self.Options() if options is None else options
-        self.check(label_space, options)
-        names = export_names([item.sample for item in items])
-        paths = [destination / f"{names[item.sample.sample_id]}{self.ending}" for item in items]
-        side_files = {
-            destination / name: data for name, data in self.side_files(label_space, options).items()
-        }
-        if existing == "refuse":
-            _refuse_existing([*paths, *side_files], destination)
-        for path, data in side_files.items():
-            if existing != "keep" or not path.exists():
-                write_bytes(path, data)
-        written = []
-        for item, path in zip(items, paths, strict=True):
-            try:
-                if existing != "keep" or not path.exists():
-                    label_map = item.read_label_map()
-                    label_space.check(label_map, f"The label map of {item.sample.sample_id}")
-                    # Not flushed file by file: an export can be made again, and a thousand
-                    # flushes take longer than the thousand files.
-                    data = self.encode(item, label_map, label_space, options)
-                    write_bytes(path, data, durable=False)
-            except SegStudioError as error:
-                if on_failed is None:
-                    raise
-                on_failed(item, error)
-                continue
-            written.append(path)
-            if on_written is not None:
-                on_written(item)
-        return written
+    def files(
+        self, item: ExportItem, name: str, label_space: LabelSpace, options: Any
+    ) -> list[OutFile]:
+        """Return the one file."""
+        return [
+            OutFile(f"{name}{self.ending}", lambda m: self.encode(item, m, label_space, options))
+        ]
 
 
-def export_names(samples: Iterable[Sample]) -> dict[str, str]:
-    """Return the export name of each sample by sample id: POSIX, without a file ending.
-
-    ``a/b/0001.jpg`` becomes ``a/b/0001``, as users expect beside their images; when two images of
-    the export differ in their ending only, both keep it (``a/b/0001.jpg``, ``a/b/0001.png``).
+def read_label_map(item: ExportItem, label_space: LabelSpace) -> LabelMap:
+    """Return a sample's label map, checked, in the label space's own integer type.
 
     Raises
     ------
-    UsageError
-        When a sample id would leave the destination folder.
+    LabelValueError
+        When it holds something else than class indices and the ignore index.
     """
-    ids = [sample.sample_id for sample in samples]
-    stems = {}
-    for sample_id in ids:
-        path = PurePosixPath(sample_id)
-        if path.is_absolute() or ".." in path.parts or not path.name:
-            raise UsageError(f"The sample {sample_id!r} has no place below a folder.")
-        stems[sample_id] = str(path.with_suffix(""))
-    counts = Counter(stems.values())
-    return {
-        sample_id: stem if counts[stem] == 1 else sample_id for sample_id, stem in stems.items()
-    }
-
-
-def _refuse_existing(paths: Sequence[Path], destination: Path) -> None:
-    if not destination.exists():
-        return
-    there = [path for path in paths if path.exists()]
-    if there:
-        raise UsageError(
-            f"{there[0]} exists already ({len(there)} of {len(paths)} files do); choose another "
-            "folder, or replace or keep the existing files."
-        )
+    label_map = item.read_label_map()
+    label_space.check(label_map, f"The label map of {item.sample.sample_id}")
+    return np.ascontiguousarray(label_map, label_space.dtype)
 
 
 EXPORTERS: Registry[type[Exporter]] = Registry("exporter", "segstudio.exporters.formats")

@@ -101,3 +101,17 @@ def test_nothing_is_left_of_the_destination(exporter: Exporter, tmp_path: Path) 
             label_space=SPACE,
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_names_that_others_rely_on_are_there() -> None:
+    fixed = {"index-png", "color-png", "overlay-png", "voc", "coco-rle", "coco-panoptic"}
+    assert {*fixed, "cityscapes", "labelme", "scores-csv"} <= set(EXPORTERS.names())
+
+
+def test_what_was_lost_is_said_in_sentences(exporter: Exporter, tmp_path: Path) -> None:
+    assert list(exporter.notes) == []
+    exporter.write(make_items(), tmp_path, label_space=SPACE)
+    assert all(note[0].isalpha() and note.endswith(".") for note in exporter.notes)
+    first = list(exporter.notes)
+    exporter.write(make_items(), tmp_path, label_space=SPACE, existing="replace")
+    assert list(exporter.notes) == first, "one export's losses are not added to the next"
