@@ -65,8 +65,14 @@ class RunOptions:
     precision: str = option(
         "auto", "Arithmetic of the network; auto is fp32.", choices=("auto", "fp32", "bf16", "fp16")
     )
-    batch: str = option("auto", "Images per step: auto or 1.")
-    tta: str = option("none", "Test-time augmentation: none.")
+    batch: str = option(
+        "auto", "Images per pass of the network: auto (1 on a CPU, more on a GPU) or a number."
+    )
+    tta: str = option(
+        "none",
+        "Test-time augmentation: mirrored (flip), at six sizes (ms), or both.",
+        choices=("none", "flip", "ms", "ms-flip"),
+    )
     window: str = option(
         "auto",
         "Sliding window in network pixels: auto (the published one), none (the whole image at "
@@ -86,6 +92,11 @@ class RunOptions:
     save_scores: str | None = option(
         None, "Folder for <sample_id>.npz with the (C, H, W) scores before the argmax."
     )
+    repair: bool = option(
+        False,
+        "When the project file is damaged: rename it to project.sqlite.damaged and go on with "
+        "what can still be read of it.",
+    )
 
     def check(self) -> None:
         """Refuse what this version cannot do.
@@ -95,18 +106,13 @@ class RunOptions:
         UsageError
             Naming the option and what it can be.
         """
-        able = {
-            "batch": ("auto", "1"),
-            "tta": ("none",),
-            "engine": ("local",),
-        }
-        for name, values in able.items():
-            value = getattr(self, name)
-            if value not in values:
-                raise UsageError(
-                    f"--{name} {value} is not possible in this version; "
-                    f"use --{name} {' or '.join(values)}."
-                )
+        from segstudio.session.engines.local import parse_batch
+
+        parse_batch(self.batch)
+        if self.engine != "local":
+            raise UsageError(
+                f"--engine {self.engine} is not possible in this version; use --engine local."
+            )
 
 
 def say(sentence: str) -> None:

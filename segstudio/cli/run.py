@@ -38,7 +38,7 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
     """
     from segstudio.core.label_space import load_label_space
     from segstudio.inference.catalogue import find_model
-    from segstudio.project.layout import choose_project_folder
+    from segstudio.project.layout import ProjectLayout, choose_project_folder
     from segstudio.session.runner import RunRequest
 
     mapping = read_mapping(options.mapping)
@@ -50,6 +50,8 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
     folder, note = choose_project_folder(dataset.root, project)
     if note is not None:
         say(note)
+    if options.repair:
+        _repair(ProjectLayout(folder).database)
     return RunRequest(
         dataset,
         tuple(models),
@@ -62,7 +64,19 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
         restart=options.restart,
         mapping=mapping,
         save_scores=None if options.save_scores is None else Path(options.save_scores),
+        batch=options.batch,
+        tta=options.tta,
+        engine=options.engine,
     )
+
+
+def _repair(database: Path) -> None:
+    """Put what can be read of a damaged project file in its place, and say so."""
+    from segstudio.project.opening import repair_store
+
+    aside = repair_store(database)
+    if aside is not None:
+        say(f"The damaged project file is kept as {aside}; what could be read of it goes on.")
 
 
 def execute(request: RunRequest, display: RunDisplay) -> list[str]:

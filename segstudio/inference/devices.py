@@ -6,7 +6,10 @@ import torch
 
 from segstudio.core.errors import UsageError
 
-__all__ = ["available_devices", "choose_device", "choose_precision"]
+__all__ = ["automatic_precision", "available_devices", "choose_device", "choose_precision"]
+
+_BF16_ABILITIES = ("avx512_bf16", "amx_bf16")
+"""Of x86 processors: products of bfloat16 in hardware."""
 
 
 def available_devices() -> list[str]:
@@ -53,3 +56,41 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "fp16" and device.type == "cpu":
         raise UsageError("The precision fp16 needs a GPU; use fp32 or bf16 on the CPU.")
     return name
+
+
+def automatic_precision(
+    device: torch.device,
+    *,
+    capability: tuple[int, int] | None = None,
+    cpu_bf16: bool | None = None,
+) -> str:
+    """Return the precision at which PyTorch is fast on a device without losing labels.
+
+    Parameters
+    ----------
+    device : torch.device
+    capability : (int, int), optional
+        CUDA's compute capability; None asks the device.
+    cpu_bf16 : bool, optional
+        Whether the CPU multiplies bfloat16; None asks it.
+
+    Returns
+    -------
+    str
+        "bf16" on CUDA from 8.0 on, before that "fp16"; "bf16" on a CPU with AMX or AVX512-BF16;
+        "fp32" elsewhere.
+    """
+    if device.type == "cuda":
+        found = torch.cuda.get_device_capability(device) if capability is None else capability
+        return "bf16" if found >= (8, 0) else "fp16"
+    if device.type == "cpu":
+        fast = _cpu_multiplies_bf16() if cpu_bf16 is None else cpu_bf16
+        return "bf16" if fast else "fp32"
+    return "fp32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Ask PyTorch; versions that do not tell count as no."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    abilities = {} if ask is None else ask()
+    return any(abilities.get(name, False) for name in _BF16_ABILITIES)

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segstudio.core.types import IGNORE_INDEX, Prediction
+from segstudio.inference.bands import Block, rows_of_scores, source_positions, upsampled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["fuse_logits", "fuse_logits_torch"]
-
-_BLOCK_ROWS = 64
+__all__ = ["fuse_block", "fuse_logits", "fuse_logits_torch"]
 
 
 def fuse_logits(
@@ -44,22 +42,66 @@ def fuse_logits(
     Prediction
         Of shape (H, W).
     """
+    rows, weights = source_positions(logits.shape[1], height, align_corners)
+    return _fuse_by_numba(logits, rows, weights, width, align_corners)
+
+
+def fuse_logits_torch(
+    logits: Tensor, height: int, width: int, *, align_corners: bool = False
+) -> Prediction:
+    """Turn logits of shape (C, h, w) on any device into a prediction, in blocks of rows.
+
+    The parameters and the result are those of `fuse_logits`.
+    """
+    rows, weights = source_positions(logits.shape[1], height, align_corners)
+    block = Block(0, logits, rows, weights)
+    return _fuse_by_torch(block, width, align_corners)
+
+
+def fuse_block(block: Block, width: int, *, align_corners: bool) -> Prediction:
+    """Turn a block of logits into a prediction of its rows, where the logits are.
+
+    Parameters
+    ----------
+    block : Block
+        Of n rows.
+    width : int
+        W of the image.
+    align_corners : bool
+        See `fuse_logits`.
+
+    Returns
+    -------
+    Prediction
+        Of shape (n, W).
+    """
+    if block.logits.device.type == "cpu":
+        logits = block.logits.float().numpy()
+        return _fuse_by_numba(logits, block.rows, block.weights, width, align_corners)
+    return _fuse_by_torch(block, width, align_corners)
+
+
+def _fuse_by_numba(
+    logits: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    row_weights: NDArray[np.float32],
+    width: int,
+    align_corners: bool,
+) -> Prediction:
     from segstudio.inference._fused_kernel import fuse_rows
 
-    classes, source_height, source_width = logits.shape
-    rows, row_weights = _source_positions(source_height, height, align_corners)
-    cols, col_weights = _source_positions(source_width, width, align_corners)
+    classes, _, source_width = logits.shape
+    columns, column_weights = source_positions(source_width, width, align_corners)
+    size = (len(rows), width)
     dtype = np.uint8 if classes <= IGNORE_INDEX else np.uint16
-    labels = np.empty((height, width), dtype)
-    runner_up = np.empty((height, width), dtype)
-    entropy = np.empty((height, width), np.float32)
-    confidence = np.empty((height, width), np.float32)
+    labels, runner_up = np.empty(size, dtype), np.empty(size, dtype)
+    entropy, confidence = np.empty(size, np.float32), np.empty(size, np.float32)
     fuse_rows(
         np.ascontiguousarray(logits, np.float32),
         rows,
         row_weights,
-        cols,
-        col_weights,
+        columns,
+        column_weights,
         labels,
         entropy,
         confidence,
@@ -69,54 +111,27 @@ def fuse_logits(
 
 
 @torch.inference_mode()
-def fuse_logits_torch(
-    logits: Tensor, height: int, width: int, *, align_corners: bool = False
-) -> Prediction:
-    """Turn logits of shape (C, h, w) on any device into a prediction, in blocks of rows.
-
-    The parameters and the result are those of `fuse_logits`.
-    """
-    classes, source_height, _ = logits.shape
-    rows, weights = _source_positions(source_height, height, align_corners)
-    top = torch.from_numpy(rows).to(logits.device)
-    bottom = (top + 1).clamp_(max=source_height - 1)
-    low = torch.from_numpy(weights).to(logits.device)[None, :, None]
-    parts: list[list[NDArray[np.generic]]] = [[], [], [], []]
+def _fuse_by_torch(block: Block, width: int, align_corners: bool) -> Prediction:
+    classes = block.logits.shape[0]
+    small = torch.uint8 if classes <= IGNORE_INDEX else torch.int32
     dtype = np.uint8 if classes <= IGNORE_INDEX else np.uint16
-    for start in range(0, height, _BLOCK_ROWS):
-        block = slice(start, min(start + _BLOCK_ROWS, height))
-        weight = low[:, block]
-        narrow = torch.lerp(logits[:, top[block]].float(), logits[:, bottom[block]].float(), weight)
-        size = (narrow.shape[1], width)
-        # The height stays, so this interpolates along the columns only.
-        wide = F.interpolate(
-            narrow[None], size=size, mode="bilinear", align_corners=align_corners
-        )[0]
+    parts: list[list[Tensor]] = [[], [], [], []]
+    step = rows_of_scores(classes, width)
+    for start in range(block.top, block.bottom, step):
+        wide = upsampled(block.part(start, start + step), width, align_corners=align_corners)
         log_p = torch.log_softmax(wide, 0)
         p = log_p.exp()
-        best = wide.topk(min(2, classes), 0)
-        parts[0].append(best.indices[0].cpu().numpy().astype(dtype))
-        parts[1].append((-(p * log_p).sum(0)).clamp_(min=0).cpu().numpy())
-        parts[2].append(p.amax(0).cpu().numpy())
-        parts[3].append(best.indices[-1].cpu().numpy().astype(dtype))
-    joined = [np.concatenate(part) for part in parts]
-    return Prediction(joined[0], joined[1], joined[2], joined[3], classes)
-
-
-def _source_positions(
-    source: int, destination: int, align_corners: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return, per destination pixel, the source pixel before it and the next one's weight.
-
-    The positions are those of ``interpolate(mode="bilinear")``: with ``align_corners`` the centres
-    of the corner pixels coincide, without it the outer edges do.
-    """
-    index = np.arange(destination, dtype=np.float32)
-    if align_corners:
-        scale = np.float32((source - 1) / (destination - 1)) if destination > 1 else np.float32(0)
-        position = index * scale
-    else:
-        scale = np.float32(source / destination)
-        position = np.maximum((index + np.float32(0.5)) * scale - np.float32(0.5), 0)
-    before = np.minimum(position.astype(np.int64), source - 1)
-    return before, (position - before).astype(np.float32)
+        best = wide.topk(min(2, classes), 0).indices
+        parts[0].append(best[0].to(small))
+        parts[1].append((-(p * log_p).sum(0)).clamp_(min=0))
+        parts[2].append(p.amax(0))
+        parts[3].append(best[-1].to(small))
+    # One transfer at the end: each of them waits for the device.
+    labels, entropy, confidence, runner_up = (torch.cat(part).cpu().numpy() for part in parts)
+    return Prediction(
+        labels.astype(dtype, copy=False),
+        entropy,
+        confidence,
+        runner_up.astype(dtype, copy=False),
+        classes,
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segstudio.checkpoints.opening import Checkpoint, build_network, open_checkpoint
@@ -16,20 +16,27 @@ from segstudio.core.errors import NotACheckpointError, SegStudioError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.options import options_from_text
 from segstudio.core.types import Image, Prediction
+from segstudio.datasets.rows import ArrayRows, RowSource
+from segstudio.inference.augmentation import parse_tta
+from segstudio.inference.bands import Block, RowBand, identity_blocks, in_bands, join_bands
 from segstudio.inference.catalogue import find_model
 from segstudio.inference.devices import choose_device, choose_precision
-from segstudio.inference.fused import fuse_logits, fuse_logits_torch
-from segstudio.inference.preprocess import resize_image, to_input
+from segstudio.inference.engine import Engine, Prepared
+from segstudio.inference.fused import fuse_block
+from segstudio.inference.memory import free_memory
+from segstudio.inference.passes import whole_blocks
 from segstudio.inference.refiners.base import REFINERS, Refiner
-from segstudio.inference.windows import fill_window, parse_window, slide
+from segstudio.inference.windows import parse_window
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Model", "build_refiner", "load_model"]
+__all__ = ["Model", "Prepared", "build_refiner", "load_model"]
 
 _TINY = 1e-30
 """Least probability whose logarithm is taken."""
+_REFINER_VOLUMES = 4
+"""How many times the probabilities of an image a refiner holds at once."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,17 +50,25 @@ class Model:
     device, precision : str
         See `segstudio.inference.devices`.
     window : str
-        See `segstudio.inference.windows.parse_window`.
+        See `segstudio.inference.windows.parse_window`.  With "none" an image that does not fit
+        into memory is an error; otherwise it is predicted in tiles.
     refine : str
         A refiner that looks at the image again after the network, with its options: "dense-crf",
         "dense-crf:iterations=5,colour_std=3"; "none" for none.
+    tta : str
+        See `segstudio.inference.augmentation.parse_tta`.
+
+    Attributes
+    ----------
+    report : callable or None
+        Called with one sentence about an image that is done otherwise than asked: in tiles.
 
     Raises
     ------
     NotACheckpointError
         When the weights do not fit, or nothing says what the outputs mean.
     UsageError
-        When the device, the precision, the window or the refiner cannot be used.
+        When the device, the precision, the window, the augmentation or the refiner cannot be used.
     """
 
     def __init__(
@@ -64,6 +79,7 @@ class Model:
         precision: str = "auto",
         window: str = "auto",
         refine: str = "none",
+        tta: str = "none",
     ) -> None:
         if checkpoint.label_space is None:
             raise NotACheckpointError(
@@ -75,15 +91,29 @@ class Model:
         self.label_space: LabelSpace = checkpoint.label_space
         self.preprocessing = checkpoint.preprocessing
         self.window = parse_window(window, checkpoint.preprocessing)
+        self.views = parse_tta(tta)
         self.refiner = build_refiner(refine)
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        self.report: Callable[[str], None] | None = None
         network = build_network(checkpoint).to(self.device)
         self.network = network.to(memory_format=torch.channels_last)
+        self._engine = Engine(
+            self._checked,
+            self.preprocessing,
+            views=self.views,
+            device=self.device,
+            window=self.window,
+            tiles=window != "none",
+            classes=checkpoint.classes,
+            say=self._say,
+        )
         plain = tuple(range(checkpoint.classes))
         self._table: NDArray[np.generic] | None = None
         if checkpoint.output_classes != plain:
             self._table = np.asarray(checkpoint.output_classes, self.label_space.dtype)
+
+    # -- one image ---------------------------------------------------------------------------------
 
     def predict(self, image: Image) -> Prediction:
         """Predict one image.
@@ -103,9 +133,33 @@ class Model:
         SegStudioError
             When the device runs out of memory, or the network's outputs are not finite.
         """
+        return join_bands(self.predict_rows(image), image.shape[0])
+
+    def predict_rows(self, source: Image | RowSource) -> Iterator[RowBand]:
+        """Predict one image by bands of rows, so that neither it nor its prediction is whole.
+
+        Parameters
+        ----------
+        source : ndarray of shape (H, W, 3), uint8, or RowSource
+            See `segstudio.datasets.rows.open_rows`.  A refiner needs all of it at once.
+
+        Yields
+        ------
+        RowBand
+            Without gaps, from the top.
+
+        Raises
+        ------
+        SegStudioError
+            See `predict`.
+        """
+        source = _as_rows(source)
+        blocks = self._engine.blocks(source)
         if self.refiner is not None:
-            return self.predict_with_scores(image)[0]
-        return self._fused(self._logits(image), *image.shape[:2])
+            yield RowBand(0, self._refined(source, blocks)[0])
+            return
+        for block in blocks:
+            yield self._fused(block, source.width)
 
     def predict_with_scores(self, image: Image) -> tuple[Prediction, NDArray[np.float32]]:
         """Predict one image and return also what the argmax was taken of.
@@ -115,88 +169,184 @@ class Model:
         Prediction
             As `predict` gives it.
         ndarray of shape (C, H, W), float32
-            Logits at the image's own size; probabilities for models that average those, and
-            behind a refiner.
+            Logits at the image's own size; probabilities for models that average those, with
+            test-time augmentation, and behind a refiner.
         """
-        height, width = image.shape[:2]
-        logits = self._logits(image)
-        align = self.preprocessing.align_corners
-        full = F.interpolate(logits[None], (height, width), mode="bilinear", align_corners=align)
-        if self.refiner is not None or self.preprocessing.average == "probabilities":
-            full = full.softmax(1)
-        scores: NDArray[np.float32] = full[0].cpu().numpy()
-        if self.refiner is None:
-            return self._fused(logits, height, width), scores
-        scores = self.refiner.refine(image, scores)
-        refined = torch.from_numpy(np.log(np.maximum(scores, _TINY))).to(self.device)
-        return self._fused(refined, height, width), scores
+        source = _as_rows(image)
+        if self.refiner is not None:
+            return self._refined(source, self._engine.blocks(source))
+        self._check_room(source, 1)
+        softmax = len(self.views) > 1 or self.preprocessing.average == "probabilities"
+        scores = np.empty((self.checkpoint.classes, source.height, source.width), np.float32)
+        bands = []
+        for block in self._engine.blocks(source):
+            bands.append(self._fused(block, source.width))
+            self._fill(scores, [block], softmax=softmax)
+        return join_bands(bands, source.height), scores
 
-    def _fused(self, logits: Tensor, height: int, width: int) -> Prediction:
-        """Turn (C, h, w) logits into a prediction at the image's size."""
-        align = self.preprocessing.align_corners
-        if self.device.type == "cpu":
-            prediction = fuse_logits(logits.numpy(), height, width, align_corners=align)
+    def probability_rows(self, source: Image | RowSource, rows: int) -> Iterator[Tensor]:
+        """Yield the (C, n, W) probabilities of an image, ``rows`` rows at a time.
+
+        Refined where the model has a refiner.  C are the outputs of the network.
+
+        Raises
+        ------
+        SegStudioError
+            See `predict`.
+        """
+        source = _as_rows(source)
+        blocks = self._engine.blocks(source)
+        if self.refiner is not None:
+            parts = iter([torch.from_numpy(self._refined(source, blocks)[1])])
         else:
-            prediction = fuse_logits_torch(logits, height, width, align_corners=align)
-        if self._table is None:
-            return prediction
-        return Prediction(
-            self._table[prediction.label_map],
-            prediction.entropy,
-            prediction.confidence,
-            self._table[prediction.runner_up],
-            prediction.classes,
-        )
+            parts = self._engine.scores(blocks, source.width, softmax=True)
+        yield from in_bands(parts, rows)
+
+    # -- several images ----------------------------------------------------------------------------
+
+    def predict_batch(self, images: Sequence[Image]) -> list[Prediction]:
+        """Predict several images; those of equal network input size go together.
+
+        When memory does not suffice a batch is halved until its images go one by one, and then in
+        tiles.  The predictions are those of `predict`, up to rounding.
+
+        Parameters
+        ----------
+        images : sequence of ndarray of shape (H, W, 3), uint8
+
+        Raises
+        ------
+        SegStudioError
+            See `predict`; one image fails the call.
+        """
+        groups: dict[tuple[int, int] | int, list[int]] = {}
+        waiting: dict[int, Prepared] = {}
+        for index, image in enumerate(images):
+            prepared = self.prepare(image)
+            if prepared is not None:
+                waiting[index] = prepared
+            groups.setdefault(index if prepared is None else prepared.input_size, []).append(index)
+        found: dict[int, Prediction] = {}
+        for indices in groups.values():
+            if indices[0] not in waiting:
+                found[indices[0]] = self.predict(images[indices[0]])
+                continue
+            group = [waiting.pop(index) for index in indices]
+            found.update(zip(indices, self._predict_group(group), strict=True))
+        return [found[index] for index in range(len(images))]
+
+    def prepare(self, image: Image) -> Prepared | None:
+        """Return the network input of an image, None when it does not go through in one piece.
+
+        The first of three stages for pipelines, each of which may run in a thread of its own:
+        `prepare`, `run`, `finish`.  What has no first stage (windows, tiles, augmentation) goes to
+        `predict`.
+        """
+        return self._engine.prepare(image)
+
+    def run(self, prepared: Sequence[Prepared]) -> list[Tensor]:
+        """Run the network on images of one input size: (C, h', w') float32 logits for each.
+
+        Raises
+        ------
+        MemoryError
+            When they do not fit together; half of them may, and `predict` has further means.
+        SegStudioError
+            When the outputs are not finite.
+        """
+        return self._engine.run(prepared)
 
     @torch.inference_mode()
-    def _logits(self, image: Image) -> Tensor:
-        """Return (C, h, w) float32 logits whose extent is that of the image."""
+    def finish(self, prepared: Prepared, logits: Tensor) -> Prediction:
+        """Turn what `run` gave for an image into its prediction; see `predict`."""
+        source = ArrayRows(prepared.image)
+        blocks = whole_blocks(logits, prepared.given)
+        if self.refiner is not None:
+            return self._refined(source, blocks)[0]
+        return join_bands((self._fused(block, source.width) for block in blocks), source.height)
+
+    def _predict_group(self, group: Sequence[Prepared]) -> list[Prediction]:
+        if len(group) == 1:
+            return [self.predict(group[0].image)]
         try:
-            logits = self._network_logits(image)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise self._too_large(image) from error
-        except RuntimeError as error:
-            if "memory" not in str(error).lower():
-                raise
-            raise self._too_large(image) from error
+            logits = self.run(group)
+        except MemoryError:
+            logits = []
+        if logits:
+            return [self.finish(*pair) for pair in zip(group, logits, strict=True)]
+        half = len(group) // 2
+        return self._predict_group(group[:half]) + self._predict_group(group[half:])
+
+    # -- the network and what comes after it -------------------------------------------------------
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        """Run the network: (N, 3, h, w) on the model's device to (N, C, h', w') float32 logits."""
+        dtype = _DTYPES[self.precision]
+        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
+            channels_last = batch.contiguous(memory_format=torch.channels_last)
+            return self.network(channels_last).float()
+
+    def _checked(self, batch: Tensor) -> Tensor:
+        """Run the network and make sure that it gave numbers."""
+        logits = self._forward(batch)
         if not bool(torch.isfinite(logits).all()):
             raise SegStudioError(
                 f"{self.checkpoint.path} gave values that are no numbers at {self.precision}; "
                 "try the precision fp32, or the file is damaged."
             )
-        return logits[0].contiguous()
-
-    def _too_large(self, image: Image) -> SegStudioError:
-        return SegStudioError(
-            f"An image of {image.shape[0]} x {image.shape[1]} pixels does not fit into the "
-            f"memory of {self.device}; choose another device, a window or a smaller model."
-        )
-
-    def _network_logits(self, image: Image) -> Tensor:
-        """Preprocess, run the network, and cut off what padding added: (1, C, h, w) float32."""
-        resized = resize_image(image, self.preprocessing)
-        height, width = resized.shape[:2]
-        batch = to_input(resized, self.preprocessing, self.device)
-        align = self.preprocessing.align_corners
-        dtype = _DTYPES[self.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
-            if self.window is not None:
-                if self.preprocessing.fill_window:
-                    batch = fill_window(batch, self.window)
-                    height, width = batch.shape[-2:]
-                logits = slide(self.network, batch, self.window, align_corners=align)
-            else:
-                channels_last = batch.contiguous(memory_format=torch.channels_last)
-                logits = self.network(channels_last).float()
-        two_steps = self.preprocessing.upsample_to_input and resized.shape != image.shape
-        # Padding has to be cut off at a size where it is a whole number of pixels.
-        if two_steps or self.window is not None or batch.shape[-2:] != (height, width):
-            if logits.shape[-2:] != batch.shape[-2:]:
-                logits = F.interpolate(
-                    logits, size=batch.shape[-2:], mode="bilinear", align_corners=align
-                )
-            logits = logits[..., :height, :width]
         return logits
+
+    def _fused(self, block: Block, width: int) -> RowBand:
+        """Turn a block of logits into a prediction in the label space."""
+        align = self.preprocessing.align_corners
+        prediction = fuse_block(block, width, align_corners=align)
+        if self._table is not None:
+            prediction = replace(
+                prediction,
+                label_map=self._table[prediction.label_map],
+                runner_up=self._table[prediction.runner_up],
+            )
+        return RowBand(block.top, prediction)
+
+    def _refined(
+        self, source: RowSource, blocks: Iterator[Block]
+    ) -> tuple[Prediction, NDArray[np.float32]]:
+        """Return the prediction and the probabilities behind the refiner."""
+        assert self.refiner is not None
+        self._check_room(source, _REFINER_VOLUMES)
+        scores = np.empty((self.checkpoint.classes, source.height, source.width), np.float32)
+        self._fill(scores, blocks, softmax=True)
+        scores = self.refiner.refine(source.read_rows(0, source.height), scores)
+        logits = torch.from_numpy(np.log(np.maximum(scores, _TINY)))
+        bands = (self._fused(block, source.width) for block in identity_blocks([logits]))
+        return join_bands(bands, source.height), scores
+
+    def _fill(self, scores: NDArray[np.float32], blocks: Iterable[Block], *, softmax: bool) -> None:
+        """Write the scores of blocks to their rows."""
+        for block in blocks:
+            top = block.top
+            for rows in self._engine.scores([block], scores.shape[2], softmax=softmax):
+                scores[:, top : top + rows.shape[1]] = rows.cpu().numpy()
+                top += rows.shape[1]
+
+    def _check_room(self, source: RowSource, volumes: int) -> None:
+        """Refuse what would hold the scores of a huge image; the system might kill us instead."""
+        free = free_memory(torch.device("cpu"))
+        needed = 4 * self.checkpoint.classes * source.height * source.width * volumes
+        if free is not None and needed > free:
+            raise SegStudioError(
+                f"The scores of an image of {source.height} x {source.width} pixels take "
+                f"{needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; predict it without "
+                "refiner and without saving scores."
+            )
+
+    def _say(self, sentence: str) -> None:
+        if self.report is not None:
+            self.report(sentence)
+
+
+def _as_rows(source: Image | RowSource) -> RowSource:
+    return ArrayRows(source) if isinstance(source, np.ndarray) else source
 
 
 def build_refiner(text: str) -> Refiner | None:
@@ -223,6 +373,7 @@ def load_model(
     precision: str = "auto",
     window: str = "auto",
     refine: str = "none",
+    tta: str = "none",
     label_space: LabelSpace | None = None,
 ) -> Model:
     """Load an embedded model by name, or any recognised checkpoint by path.
@@ -236,4 +387,6 @@ def load_model(
     """
     path = find_model(name_or_path)
     checkpoint = open_checkpoint(path, label_space=label_space)
-    return Model(checkpoint, device=device, precision=precision, window=window, refine=refine)
+    return Model(
+        checkpoint, device=device, precision=precision, window=window, refine=refine, tta=tta
+    )

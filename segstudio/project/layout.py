@@ -46,6 +46,11 @@ class ProjectLayout:
         """PNG of one layer ("labels", "entropy", "confidence", "runner_up") of a sample."""
         return self.run_folder(run) / layer / f"{sample_id}.png"
 
+    @property
+    def locks(self) -> Path:
+        """Folder of the locks of runs that are being worked on."""
+        return self.root / "locks"
+
     def correction(self, sample_id: str) -> Path:
         """PNG of a sample's corrected label map."""
         return self.root / "corrections" / f"{sample_id}.png"

@@ -12,56 +12,21 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segstudio.core.errors import CorruptProjectError, UnknownNameError, WriteError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import did_you_mean
+from segstudio.project.schema import migrate
+from segstudio.project.signature import FileSignature
 
 __all__ = ["ResultRecord", "RunRecord", "Store"]
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE runs (
-        run TEXT PRIMARY KEY,
-        model TEXT NOT NULL,
-        identity TEXT NOT NULL,
-        label_space TEXT NOT NULL,
-        options TEXT NOT NULL,
-        created REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE results (
-        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
-        sample_id TEXT NOT NULL,
-        error TEXT,
-        seconds REAL,
-        finished REAL NOT NULL,
-        PRIMARY KEY (run, sample_id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE counts (
-        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
-        sample_id TEXT NOT NULL,
-        target TEXT NOT NULL,
-        miou REAL,
-        counts BLOB NOT NULL,
-        PRIMARY KEY (run, sample_id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE reviews (
-        sample_id TEXT PRIMARY KEY,
-        state TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE corrections (
-        sample_id TEXT NOT NULL,
-        revision INTEGER NOT NULL,
-        label_space TEXT NOT NULL,
-        source TEXT,
-        saved REAL NOT NULL,
-        PRIMARY KEY (sample_id, revision)
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
+_BUSY_SECONDS = 30.0
+_CHECKED_BYTES = 1 << 25
+"""Larger files are not checked as a whole on opening; damage shows when it is met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +57,26 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:
-    """What became of one sample in a run; ``error`` is None when its prediction is stored."""
+    """What became of one sample in a run.
+
+    Attributes
+    ----------
+    sample_id : str
+    error : str or None
+        None when its prediction is stored.
+    seconds : float or None
+        From image to files, None when it failed.
+    signature : FileSignature or None
+        The image file it was made of, None when it failed or an older version entered it.
+    finished : float
+        When it was entered, seconds since the epoch.
+    """
 
     sample_id: str
     error: str | None
     seconds: float | None
+    signature: FileSignature | None = None
+    finished: float = field(default=0.0, compare=False)
 
 
 class Store:
@@ -108,21 +88,32 @@ class Store:
     ----------
     path : Path
         The file; created when missing.
+    copy : sqlite3.Connection, optional
+        What to read from in its place, see `segstudio.project.opening.open_store`.
+    refusal : str
+        With a copy: the sentence that answers every attempt to write.
 
     Raises
     ------
     CorruptProjectError
-        When the file is no database or was written by a newer SegStudio.
+        When the file is no database, is damaged or was written by a newer SegStudio.
     WriteError
         When it cannot be created.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, copy: sqlite3.Connection | None = None, refusal: str = ""
+    ) -> None:
         self.path = path
+        self.read_only = copy is not None
+        self._refusal = refusal
         self._lock = threading.RLock()
+        if copy is not None:
+            self._connection = copy
+            return
         with self._guard():
             self._connection = sqlite3.connect(
-                path, timeout=30, isolation_level=None, check_same_thread=False
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         try:
             with self._guard():
@@ -131,10 +122,24 @@ class Store:
                 # are recomputed when their row is missing.
                 self._connection.execute("PRAGMA synchronous = NORMAL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
-                self._migrate()
+                self._check()
+                migrate(self._connection, path)
         except BaseException:
             self._connection.close()
             raise
+
+    def _check(self) -> None:
+        """Refuse a damaged file before anything is written into it."""
+        if self.path.stat().st_size > _CHECKED_BYTES:
+            return
+        (answer,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if answer != "ok":
+            raise sqlite3.DatabaseError(" ".join(str(answer).split()))
+
+    def check_writable(self) -> None:
+        """Raise the WriteError that the next writing would."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM reviews WHERE sample_id IS NULL")  # there is none
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""
@@ -151,14 +156,19 @@ class Store:
                 raise WriteError(
                     f"Cannot write {self.path}: another program keeps it locked; try again."
                 ) from error
-            if "full" in text or "readonly" in text or "unable to open" in text or "I/O" in text:
-                raise WriteError(f"Cannot write {self.path}: {text}.") from error
+            if any(word in text for word in ("full", "readonly", "unable to open", "I/O")):
+                full = "free some space and try again"
+                advice = full if "full" in text else "choose another folder for the project"
+                raise WriteError(f"Cannot write {self.path}: {text}; {advice}.") from error
             raise CorruptProjectError(
-                f"{self.path} is not a sound project file ({text}); move it away to start afresh."
+                f"{self.path} is not a sound project file ({text}); repair it with `segstudio run "
+                "--repair`, or move it away to start afresh."
             ) from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self.read_only:
+            raise WriteError(self._refusal)
         with self._lock, self._guard():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -172,29 +182,6 @@ class Store:
     def _query(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock, self._guard():
             return self._connection.execute(statement, parameters).fetchall()
-
-    def _migrate(self) -> None:
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(_MIGRATIONS):
-            raise CorruptProjectError(
-                f"{self.path} was written by a newer SegStudio; please update to open it."
-            )
-        for number in range(version, len(_MIGRATIONS)):
-            # executescript would commit by itself, so the transaction is part of the script; a
-            # second process that migrated first leaves nothing to do.
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                current = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-                if current == number:
-                    for statement in _MIGRATIONS[number].split(";"):
-                        if statement.strip():
-                            self._connection.execute(statement)
-                    self._connection.execute(f"PRAGMA user_version = {number + 1}")
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
 
     # -- runs -------------------------------------------------------------------------------
 
@@ -276,6 +263,7 @@ class Store:
         *,
         seconds: float,
         counts: tuple[str, float | None, bytes] | None = None,
+        signature: FileSignature | None = None,
     ) -> None:
         """Enter a finished sample, in one transaction with its counts.
 
@@ -283,12 +271,11 @@ class Store:
         ----------
         counts : (str, float or None, bytes), optional
             Key of the ground truth counted against, per-image mIoU, serialised counts.
+        signature : FileSignature, optional
+            The image file that was predicted.
         """
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, NULL, ?, ?)",
-                (run, sample_id, seconds, time.time()),
-            )
+            self._enter(connection, run, sample_id, None, seconds, signature)
             connection.execute(
                 "DELETE FROM counts WHERE run = ? AND sample_id = ?", (run, sample_id)
             )
@@ -300,9 +287,31 @@ class Store:
     def fail_sample(self, run: str, sample_id: str, error: str) -> None:
         """Enter a sample whose image could not be predicted; it is tried again next time."""
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, NULL, ?)",
-                (run, sample_id, error, time.time()),
+            self._enter(connection, run, sample_id, error, None, None)
+
+    @staticmethod
+    def _enter(
+        connection: sqlite3.Connection,
+        run: str,
+        sample_id: str,
+        error: str | None,
+        seconds: float | None,
+        signature: FileSignature | None,
+    ) -> None:
+        file = (None,) * 3 if signature is None else astuple(signature)
+        connection.execute(
+            "INSERT OR REPLACE INTO results (run, sample_id, error, seconds, finished, "
+            "image_size, image_mtime_ns, image_digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (run, sample_id, error, seconds, time.time(), *file),
+        )
+
+    def sign_samples(self, run: str, signatures: Iterable[tuple[str, FileSignature]]) -> None:
+        """Enter new signatures of finished samples, (sample_id, signature)."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "UPDATE results SET image_size = ?, image_mtime_ns = ?, image_digest = ? "
+                "WHERE run = ? AND sample_id = ?",
+                ((*astuple(entry), run, sample_id) for sample_id, entry in signatures),
             )
 
     def save_counts(
@@ -317,8 +326,16 @@ class Store:
 
     def results(self, run: str) -> dict[str, ResultRecord]:
         """Return what became of each sample of a run."""
-        rows = self._query("SELECT sample_id, error, seconds FROM results WHERE run = ?", (run,))
-        return {row[0]: ResultRecord(*row) for row in rows}
+        rows = self._query(
+            "SELECT sample_id, error, seconds, finished, image_size, image_mtime_ns, "
+            "image_digest FROM results WHERE run = ?",
+            (run,),
+        )
+        records = {}
+        for sample_id, error, seconds, finished, *file in rows:
+            signature = None if file[0] is None else FileSignature(*file)
+            records[sample_id] = ResultRecord(sample_id, error, seconds, signature, finished)
+        return records
 
     def finished_count(self, run: str) -> int:
         """Return the number of samples whose prediction is stored."""

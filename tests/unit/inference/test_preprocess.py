@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ import torch
 from PIL import Image
 
 from segstudio.core.preprocessing import Preprocessing
-from segstudio.inference.preprocess import resize_image, to_input
+from segstudio.datasets.rows import ArrayRows
+from segstudio.inference.preprocess import ResizedRows, resize_image, target_size, to_input
 
 CPU = torch.device("cpu")
 
@@ -92,3 +95,62 @@ def test_views_with_negative_strides_are_taken() -> None:
     image = picture(6, 7)
     flipped = to_input(image[:, ::-1], Preprocessing(), CPU)
     assert torch.equal(flipped, to_input(image, Preprocessing(), CPU).flip(3))
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("chunk", [1, 10**9])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((400, 500), (120, 150)), ((40, 50), (121, 149)), ((400, 50), (7, 50)), ((9, 9), (1, 1))],
+)
+def test_resizing_by_rows(
+    before: tuple[int, int],
+    after: tuple[int, int],
+    chunk: int,
+    antialias: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segstudio.inference.preprocess._CHUNK_BYTES", chunk)
+    image = picture(*before)
+    rule = Preprocessing(resize="exact", size=after, antialias=antialias)
+    whole = resize_image(image, rule)
+    rows = ResizedRows(ArrayRows(image), after, antialias=antialias)
+    assert (rows.height, rows.width) == after
+    cuts = sorted({0, after[0] // 3, after[0] // 2, after[0]})
+    parts = [rows.read_rows(top, bottom) for top, bottom in itertools.pairwise(cuts)]
+    joined = np.concatenate(parts)
+    assert joined.dtype == np.uint8 and joined.shape == whole.shape
+    difference = np.abs(joined.astype(int) - whole)
+    # OpenCV's weights have 11 bits, and Pillow's box has single precision.
+    assert difference.max() <= 1
+    if antialias and after < before:
+        assert (difference > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "scale", "after"),
+    [
+        ("none", None, 0.5, (51, 100)),
+        ("exact", (64, 48), 1.75, (112, 84)),
+        # MMSegmentation: 2048 x 0.75 and 512 x 0.75, and the image into that.
+        ("keep-ratio", (2048, 512), 0.75, (384, 757)),
+        ("keep-ratio", (2049, 513), 0.5, (256, 504)),
+        ("keep-ratio", (205, 150), 0.5, (52, 102)),
+        ("short-side", (60, 60), 0.5, (30, 59)),
+        ("short-side-at-least", (300, 300), 1.5, (450, 887)),
+    ],
+)
+def test_a_scale_multiplies_the_rule(
+    resize: str, size: tuple[int, int] | None, scale: float, after: tuple[int, int]
+) -> None:
+    rule = Preprocessing(resize=resize, size=size)
+    assert target_size(101, 199, rule, scale) == after
+    assert resize_image(picture(101, 199), rule, scale).shape[:2] == after
+
+
+def test_padding_to_a_given_size() -> None:
+    rule = Preprocessing(divisor=8)
+    batch = to_input(picture(5, 7), rule, CPU, (6, 9))
+    assert batch.shape == (1, 3, 6, 9)
+    assert not batch[..., 5:, :].any() and not batch[..., 7:].any()
+    torch.testing.assert_close(batch[..., :5, :7], to_input(picture(5, 7), rule, CPU)[..., :5, :7])

@@ -16,9 +16,7 @@ def test_every_path_is_below_the_root_and_its_own(tmp_path: Path) -> None:
     layout = ProjectLayout(tmp_path)
     ids = ["a.png", "a.jpg", "sub/a.png"]
     paths = [layout.database]
-    paths += [
-        layout.layer(run, layer, name) for run in "xy" for layer in LAYERS for name in ids
-    ]
+    paths += [layout.layer(run, layer, name) for run in "xy" for layer in LAYERS for name in ids]
     paths += [layout.correction(name) for name in ids] + [layout.journal(name) for name in ids]
     assert len(set(paths)) == len(paths)
     assert all(path.is_relative_to(tmp_path) for path in paths)

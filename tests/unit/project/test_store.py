@@ -15,11 +15,11 @@ import pytest
 
 from segstudio.core.errors import CorruptProjectError, UnknownNameError, WriteError
 from segstudio.core.label_space import LabelSpace, load_label_space
-from segstudio.project import store as store_module
+from segstudio.project import schema
 from segstudio.project.store import ResultRecord, Store
 
 SPACE = load_label_space("camvid")
-ROOT = Path(store_module.__file__).resolve().parents[2]
+ROOT = Path(schema.__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_it_is_ordinary_sqlite(path: Path, store: Store) -> None:
         ]
         version = other.execute("PRAGMA user_version").fetchone()[0]
     other.close()
-    assert version == len(store_module._MIGRATIONS)
+    assert version == len(schema.MIGRATIONS)
 
 
 def test_an_older_file_is_migrated_and_keeps_its_data(
@@ -154,11 +154,11 @@ def test_an_older_file_is_migrated_and_keeps_its_data(
     old.finish_sample(run, "a.png", seconds=1.0)
     old.close()
     later = (
-        *store_module._MIGRATIONS,
+        *schema.MIGRATIONS,
         "CREATE TABLE notes (text TEXT) STRICT; INSERT INTO notes VALUES ('new');",
         "ALTER TABLE notes ADD COLUMN author TEXT;",
     )
-    monkeypatch.setattr(store_module, "_MIGRATIONS", later)
+    monkeypatch.setattr(schema, "MIGRATIONS", later)
     for _ in range(2):  # the second opening has nothing left to do
         new = Store(path)
         assert new._query("SELECT text, author FROM notes") == [("new", None)]
@@ -171,12 +171,12 @@ def test_a_migration_that_fails_changes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Store(path).close()
-    good = store_module._MIGRATIONS
+    good = schema.MIGRATIONS
     broken = (*good, "CREATE TABLE notes (text TEXT) STRICT; INSERT INTO nowhere VALUES (1);")
-    monkeypatch.setattr(store_module, "_MIGRATIONS", broken)
+    monkeypatch.setattr(schema, "MIGRATIONS", broken)
     with pytest.raises(CorruptProjectError, match="nowhere"):
         Store(path)
-    monkeypatch.setattr(store_module, "_MIGRATIONS", good)
+    monkeypatch.setattr(schema, "MIGRATIONS", good)
     store = Store(path)
     assert store._query("SELECT name FROM sqlite_master WHERE name = 'notes'") == []
     assert store._query("PRAGMA user_version") == [(len(good),)]

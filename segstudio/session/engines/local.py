@@ -1,0 +1,172 @@
+"""The engine of this machine: threads that read ahead, compute, and hand on.
+
+On a CPU several images are computed side by side, each by its own thread with its share of the
+cores: the parts of a network that only one core can do, the fused post-processing among them, then
+never leave the others idle, and no time goes into waking threads for small operations.  On a GPU
+inputs of equal size go through the network together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segstudio.core.errors import UsageError
+from segstudio.core.types import Sample
+from segstudio.session.engines.base import (
+    Decoded,
+    Engine,
+    Layers,
+    Outcome,
+    fail,
+    predict_decoded,
+    read_sample,
+)
+from segstudio.session.pipeline import Limits, Loaded, stream
+
+if TYPE_CHECKING:
+    from segstudio.inference.model import Model, Prepared
+
+__all__ = ["LocalEngine", "parse_batch"]
+
+_MOST_WORKERS = 8
+"""More images side by side cost more memory than the last cores are worth."""
+_GPU_BATCH = 8
+_GPU_WORKERS = 2
+"""One batch is computed while the host still works on the one before."""
+
+
+def parse_batch(text: str) -> int | None:
+    """Return the images per pass of "N", None for "auto".
+
+    Raises
+    ------
+    UsageError
+        When it is neither.
+    """
+    if text == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"A batch is auto or a number of images from 1, not {text!r}.")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """A sample that is read and, where several may go together, ready for the network."""
+
+    decoded: Decoded
+    prepared: Prepared | None
+
+
+class LocalEngine(Engine):
+    """Computes in threads of this process.
+
+    Parameters
+    ----------
+    model : Model
+    batch : str
+        See `parse_batch`.  "auto" is 1 on a CPU, where more only cost memory, and 8 on a GPU.
+    with_scores : bool
+        Whether outcomes carry their scores; one image at a time then, they are large.
+    """
+
+    def __init__(self, model: Model, *, batch: str = "auto", with_scores: bool = False) -> None:
+        from segstudio.inference.sharing import usable_threads
+
+        self._model = model
+        self._with_scores = with_scores
+        self._on_cpu = model.device.type == "cpu"
+        self._threads = usable_threads()
+        self._batch = parse_batch(batch) or (1 if self._on_cpu else _GPU_BATCH)
+        if with_scores:
+            self._batch = 1
+
+    def outcomes(
+        self, samples: Sequence[Sample], *, cancelled: Callable[[], bool] = lambda: False
+    ) -> Generator[Outcome, None, None]:
+        """See `Engine.outcomes`."""
+        from segstudio.inference.sharing import set_threads
+
+        def compute(batch: list[_Work], beside: int) -> list[Outcome]:
+            if self._on_cpu:
+                set_threads(max(1, self._threads // beside))
+            return self._predict(batch)
+
+        try:
+            yield from stream(
+                samples, self._load, compute, self.limits(len(samples)), cancelled=cancelled
+            )
+        finally:
+            if self._on_cpu:
+                set_threads(self._threads)
+
+    def limits(self, count: int) -> Limits:
+        """Return the bounds of the pipeline for so many samples."""
+        from segstudio.inference.sharing import pixels_at_once
+
+        if self._with_scores:
+            workers = 1
+        elif self._on_cpu:
+            batches = max(1, -(-count // self._batch))
+            workers = min(self._threads, _MOST_WORKERS, batches)
+        else:
+            workers = _GPU_WORKERS
+        loaders = max(1, min(4, self._threads // 2))
+        ahead = max(workers + loaders, 2 * self._batch)
+        return Limits(loaders, workers, self._batch, ahead, pixels_at_once(self._model.device))
+
+    def close(self) -> None:
+        """See `Engine.close`; the model stays usable."""
+
+    def _load(self, sample: Sample) -> Loaded[_Work] | Outcome:
+        """Read a sample and, for batches, bring it to the network's input size."""
+        from segstudio.inference.sharing import pass_pixels
+
+        decoded = read_sample(sample)
+        if isinstance(decoded, Outcome):
+            return decoded
+        weight = pass_pixels(self._model, decoded.source)
+        prepared = None
+        if self._batch > 1:
+            try:
+                prepared = self._model.prepare(decoded.image)
+            except Exception as error:  # noqa: BLE001 - one image that fails is told
+                size = (decoded.source.height, decoded.source.width)
+                return fail(sample, error, decoded.seconds, size)
+        bucket = None if prepared is None else prepared.input_size
+        return Loaded(_Work(decoded, prepared), bucket, weight)
+
+    def _predict(self, batch: list[_Work]) -> list[Outcome]:
+        """Predict inputs of one size; a batch that fails is tried again in halves."""
+        ready = [(work.decoded, work.prepared) for work in batch]
+        prepared = [entry for _, entry in ready if entry is not None]
+        if len(batch) > 1 and len(prepared) == len(batch):
+            try:
+                return self._predict_together([work.decoded for work in batch], prepared)
+            except Exception as error:  # noqa: BLE001 - told by the image that fails alone
+                fail(batch[0].decoded.sample, error, 0.0)  # raises when the device is lost
+            half = len(batch) // 2
+            return [*self._predict(batch[:half]), *self._predict(batch[half:])]
+        # One image alone, or images that go through in windows or tiles.
+        return [
+            predict_decoded(self._model, decoded, with_scores=self._with_scores)
+            for decoded, _ in ready
+        ]
+
+    def _predict_together(
+        self, decoded: Sequence[Decoded], prepared: Sequence[Prepared]
+    ) -> list[Outcome]:
+        started = time.perf_counter()
+        logits = self._model.run(prepared)
+        layers = [
+            Layers.from_prediction(self._model.finish(*pair))
+            for pair in zip(prepared, logits, strict=True)
+        ]
+        each = (time.perf_counter() - started) / len(decoded)
+        return [
+            Outcome(entry.sample, found, None, None, entry.seconds + each, entry.signature)
+            for entry, found in zip(decoded, layers, strict=True)
+        ]

@@ -1,0 +1,71 @@
+"""Projects of older versions open with all that they hold."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from segstudio.core.label_space import load_label_space
+from segstudio.project import schema
+from segstudio.project.signature import FileSignature
+from segstudio.project.store import ResultRecord, Store
+
+SPACE = load_label_space("camvid")
+
+# The schema of the first version as it was published, not taken from the program.
+FIRST_VERSION = """
+CREATE TABLE runs (run TEXT PRIMARY KEY, model TEXT NOT NULL, identity TEXT NOT NULL,
+    label_space TEXT NOT NULL, options TEXT NOT NULL, created REAL NOT NULL) STRICT;
+CREATE TABLE results (run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    sample_id TEXT NOT NULL, error TEXT, seconds REAL, finished REAL NOT NULL,
+    PRIMARY KEY (run, sample_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE counts (run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    sample_id TEXT NOT NULL, target TEXT NOT NULL, miou REAL, counts BLOB NOT NULL,
+    PRIMARY KEY (run, sample_id)) STRICT, WITHOUT ROWID;
+CREATE TABLE reviews (sample_id TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE corrections (sample_id TEXT NOT NULL, revision INTEGER NOT NULL,
+    label_space TEXT NOT NULL, source TEXT, saved REAL NOT NULL,
+    PRIMARY KEY (sample_id, revision)) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_project_of_the_first_version_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "project.sqlite"
+    import json
+
+    space = json.dumps(SPACE.to_json())
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_VERSION)
+        old.execute("INSERT INTO runs VALUES ('enet', 'm', 'id', ?, '{}', 1.0)", (space,))
+        old.execute("INSERT INTO results VALUES ('enet', 'a.png', NULL, 0.5, 7.0)")
+        old.execute("INSERT INTO results VALUES ('enet', 'b.png', 'no.', NULL, 8.0)")
+        old.execute("INSERT INTO counts VALUES ('enet', 'a.png', 'key', 0.25, x'0102')")
+        old.execute("INSERT INTO reviews VALUES ('a.png', 'corrected')")
+        old.execute("INSERT INTO corrections VALUES ('a.png', 1, ?, 'enet', 2.0)", (space,))
+        old.commit()
+    for _ in range(2):
+        with closing(Store(path)) as store:
+            assert store._query("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
+            assert store.begin_run("enet", "m", "id", SPACE, {}) == "enet"
+            results = store.results("enet")
+            assert results["a.png"] == ResultRecord("a.png", None, 0.5, None)
+            assert results["a.png"].finished == 7.0
+            assert results["b.png"] == ResultRecord("b.png", "no.", None, None)
+            assert store.counts("enet") == {"a.png": ("key", b"\x01\x02")}
+            assert store.reviews() == {"a.png": "corrected"}
+            assert store.correction_label_space("a.png") == SPACE
+    signature = FileSignature(10, 20, "ab")
+    with closing(Store(path)) as store:
+        store.finish_sample("enet", "c.png", seconds=1.0, signature=signature)
+        store.sign_samples("enet", [("a.png", signature)])
+        results = store.results("enet")
+        assert results["c.png"].signature == results["a.png"].signature == signature
+        assert results["a.png"].finished == 7.0
+
+
+def test_tables_are_all_there_are(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "project.sqlite")) as store:
+        found = store._query("SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert {name for (name,) in found} == set(schema.TABLES)
