@@ -8,11 +8,13 @@ without opening an image.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
 
 from segstudio.core.errors import SizeMismatchError, UnknownNameError, UsageError
 from segstudio.core.label_space import LabelSpace
@@ -20,7 +22,14 @@ from segstudio.core.registry import Registry, did_you_mean
 from segstudio.core.types import Image, LabelMap, Sample
 from segstudio.datasets.images import read_image, read_image_size, read_source_map
 
-__all__ = ["FORMATS", "Dataset", "DatasetFormat", "split_names"]
+__all__ = ["FORMATS", "Dataset", "DatasetFormat", "TargetDecoder", "split_names"]
+
+TargetDecoder = Callable[[Sample, tuple[int, int]], NDArray[Any]]
+"""Turns a sample and its image's (height, width) into the (H, W) map of source ids.
+
+It is how formats whose ground truth is no index file (polygons, colours, run lengths) are read;
+it bounds what it allocates by the image's size, and it can be pickled.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Dataset:
         What a person reads, normally the folder's name.
     notes : tuple of str
         Plain sentences about what was found but could not be used.
+    decoder : TargetDecoder or None
+        How the target files are read; None reads them as index files.
     """
 
     root: Path
@@ -52,6 +63,7 @@ class Dataset:
     splits: tuple[str, ...] = ()
     title: str = ""
     notes: tuple[str, ...] = ()
+    decoder: TargetDecoder | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -137,8 +149,12 @@ class Dataset:
                 f"{self.root} does not say what the values of its masks mean; choose a label "
                 "space or put a label_space.json into the folder."
             )
-        source_map = read_source_map(sample.target_path)
         height, width = read_image_size(sample.image_path)
+        source_map = (
+            read_source_map(sample.target_path)
+            if self.decoder is None
+            else self.decoder(sample, (height, width))
+        )
         if source_map.shape != (height, width):
             raise SizeMismatchError(
                 f"{sample.target_path} is {source_map.shape[0]} x {source_map.shape[1]} pixels "

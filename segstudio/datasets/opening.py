@@ -36,12 +36,13 @@ def open_dataset(
     label_space: LabelSpace | str | Path | None = None,
     ground_truth: Path | str | None = None,
 ) -> Dataset:
-    """Open a folder of images, or one image, as a dataset.
+    """Open a folder of images, one image or an annotation file as a dataset.
 
     Parameters
     ----------
     path : Path or str
-        The folder; an image file gives a dataset of that image.
+        The folder; an image file gives a dataset of that image, a JSON file of COCO's form the
+        one that it describes.
     format : str, optional
         Name of the format; None takes the one that fits best.
     split : str, optional
@@ -68,7 +69,7 @@ def open_dataset(
     )
     with _collector_paused():
         if path.is_file():
-            dataset = _open_image(path, space)
+            dataset = _open_file(path, space, format)
         elif not path.is_dir():
             raise NoDatasetError(f"There is no folder or image {path}; check the path.")
         elif format is not None:
@@ -108,9 +109,11 @@ def _open_best(path: Path, space: LabelSpace | None) -> Dataset:
     return dataset
 
 
-def _open_image(path: Path, space: LabelSpace | None) -> Dataset:
-    """Return the plain folder around one image, restricted to it."""
+def _open_file(path: Path, space: LabelSpace | None, format: str | None) -> Dataset:
+    """Return the dataset of an annotation file, or of one image: its folder restricted to it."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
+        if format is not None or sniff(path):
+            return FORMATS.get(format or sniff(path)[0][1]).open(path, label_space=space)
         raise NoDatasetError(f"{path} is no image; choose a folder of images or one image.")
     read_image_size(path)  # a file that is no image is refused here, by name
     return Dataset(
@@ -156,4 +159,4 @@ def with_ground_truth(dataset: Dataset, folder: Path | str) -> Dataset:
         notes.append(
             f"{plural(len(missing), 'image')} without ground truth in {folder}, {missing[0]} first."
         )
-    return replace(dataset, samples=tuple(samples), notes=tuple(notes))
+    return replace(dataset, samples=tuple(samples), notes=tuple(notes), decoder=None)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["TARGET_ENDINGS", "TargetIndex", "without_suffix"]
+from segstudio.core.types import Sample
+from segstudio.datasets.images import TARGET_SUFFIXES
+from segstudio.datasets.listing import list_files, plural
+
+__all__ = [
+    "TARGET_ENDINGS",
+    "FileIndex",
+    "FolderPair",
+    "TargetIndex",
+    "pair_folders",
+    "without_suffix",
+]
 
 TARGET_ENDINGS = (
     "_gtFine_labelIds",
     "_gtFine_labelTrainIds",
+    "_gtCoarse_labelIds",
+    "_gtCoarse_labelTrainIds",
     "_labelIds",
     "_labelTrainIds",
+    "_gtFine_polygons",
+    "_gtCoarse_polygons",
+    "_labels_semantic",
+    "_train_id",
     "_labels",
     "_label",
     "_masks",
@@ -33,7 +52,7 @@ TARGET_ENDINGS = (
 )
 """What the name of a label file may have after its image's name, best first."""
 
-_IMAGE_ENDINGS = ("_leftImg8bit", "_image", "_img", "_rgb", "_sat")
+_IMAGE_ENDINGS = ("_leftImg8bit", "_image", "_img", "_rgb", "_RGB", "_RGBIR", "_IRRG", "_sat")
 """What the name of an image may have that its label file's lacks."""
 
 
@@ -96,3 +115,129 @@ class TargetIndex:
     def unused(self) -> list[str]:
         """Return the relative paths of the label files that `find` never gave out, sorted."""
         return sorted(self._paths.keys() - self._used)
+
+
+class FileIndex:
+    r"""Files by the names that lists and annotation files give them.
+
+    Only files that were listed are ever given out: a name such as ``../../etc/passwd`` or
+    ``C:\data\1.jpg`` cannot lead out of the folder, it is found by its tail or not at all.
+
+    Parameters
+    ----------
+    files : iterable of (str, Path)
+        POSIX path relative to the dataset's root, and the path.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
+        self.paths = dict(files)
+        self._by_name: dict[str, str | None] = {}
+        for relative in self.paths:
+            name = relative.rpartition("/")[2]
+            # None stands for a name that several folders have: it says nothing on its own.
+            self._by_name[name] = None if name in self._by_name else relative
+
+    def find(self, name: str, folders: Sequence[str] = ("",)) -> str | None:
+        """Return the relative path of the file called ``name``, None when there is none.
+
+        Looked for below ``folders`` first (with their closing slash), then by tails of the name,
+        longest first, and last by the bare file name when only one file has it.
+        """
+        for folder in folders:
+            if f"{folder}{name}" in self.paths:
+                return f"{folder}{name}"
+        parts = [part for part in re.split(r"[/\\]+", name) if part not in ("", ".", "..")]
+        if not parts:
+            return None
+        tails = ["/".join(parts[start:]) for start in range(len(parts))]
+        for tail in tails:
+            for folder in (*folders, ""):
+                if f"{folder}{tail}" in self.paths:
+                    return f"{folder}{tail}"
+        return self._by_name.get(parts[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPair:
+    """An image folder, its label folder and the split they are for, as relative POSIX paths.
+
+    Attributes
+    ----------
+    images, targets : str
+        "" is the root itself; the label folder need not exist (test sets).
+    split : str or None
+        None when the folders belong to no split.
+    """
+
+    images: str
+    targets: str
+    split: str | None = None
+
+
+def pair_folders(
+    root: Path,
+    pair: FolderPair,
+    *,
+    is_image: Callable[[str], bool] | None = None,
+    is_target: Callable[[str], bool] | None = None,
+    suffixes: Collection[str] = TARGET_SUFFIXES,
+    split_of: Callable[[str], str | None] | None = None,
+    key: Callable[[str], str] | None = None,
+) -> tuple[list[Sample], list[str]]:
+    """Pair the images of one folder with the label files of another by their names.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's root.
+    pair : FolderPair
+        Where to look.
+    is_image, is_target : callable, optional
+        Which relative paths count; None takes all.
+    suffixes : collection of str
+        Endings of label files.
+    split_of : callable, optional
+        Split of an image from its path relative to the image folder.
+    key : callable, optional
+        The path under which the label file of an image is looked for; None is the image's own.
+
+    Returns
+    -------
+    samples : list of Sample
+        All images; those without a label file have no target.
+    notes : list of str
+        One sentence on images without label files, one on label files without images.
+    """
+    images = list_files(root / pair.images)
+    prefix = f"{pair.images}/" if pair.images else ""
+    notes = list(images.notes)
+    found = [entry for entry in images.files if is_image is None or is_image(entry[0])]
+    index = None
+    if (root / pair.targets).is_dir():
+        targets = list_files(root / pair.targets, suffixes)
+        notes += targets.notes
+        kept = (entry for entry in targets.files if is_target is None or is_target(entry[0]))
+        index = TargetIndex(kept)
+    samples = []
+    without = []
+    for relative, full in found:
+        target = None
+        if index is not None:
+            target = index.find(relative if key is None else key(relative))
+            if target is None:
+                without.append(prefix + relative)
+        split = pair.split if split_of is None else split_of(relative) or pair.split
+        samples.append(Sample(prefix + relative, full, target, split))
+    here = f"{pair.images}/" if pair.images else str(root)
+    if without:
+        notes.append(
+            f"{plural(len(without), 'image')} of {here} without a mask in "
+            f"{pair.targets}/, {without[0]} first."
+        )
+    unused = index.unused() if index is not None else []
+    if unused:
+        notes.append(
+            f"{plural(len(unused), 'mask')} of {pair.targets}/ without an image in "
+            f"{here}, {unused[0]} first."
+        )
+    return samples, notes

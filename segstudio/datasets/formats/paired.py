@@ -6,8 +6,6 @@ per split below (``images/train/``) or above (``train/images/``).
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from segstudio.core.errors import NoDatasetError
@@ -16,8 +14,9 @@ from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
 from segstudio.datasets.classes import find_label_space
 from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES
-from segstudio.datasets.listing import list_files, peek, plural, suffix_of
-from segstudio.datasets.pairing import TargetIndex
+from segstudio.datasets.layouts import folders_of
+from segstudio.datasets.listing import peek, suffix_of
+from segstudio.datasets.pairing import FolderPair, pair_folders
 
 _IMAGE_FOLDERS = ("images", "img_dir", "image", "imgs", "img")
 _TARGET_FOLDERS = (
@@ -44,15 +43,6 @@ _SPLITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An image folder, its label folder and the split they are for, as relative paths."""
-
-    images: str
-    targets: str
-    split: str | None = None
-
-
 @FORMATS.register("paired")
 class PairedFormat(DatasetFormat):
     """Two folders, equal names."""
@@ -66,7 +56,7 @@ class PairedFormat(DatasetFormat):
     def sniff(cls, path: Path) -> float:
         """Return 0.8 when the folders are there and hold images and label maps."""
         best = 0.0
-        for pair in _find_pairs(path):
+        for pair in find_pairs(path):
             if _holds(path / pair.images, IMAGE_SUFFIXES):
                 fits = _holds(path / pair.targets, TARGET_SUFFIXES)
                 best = max(best, 0.8 if fits else 0.3)
@@ -75,7 +65,7 @@ class PairedFormat(DatasetFormat):
     @classmethod
     def open(cls, path: Path, *, label_space: LabelSpace | None = None) -> Dataset:
         """Pair by names; images without a label map stay; see `DatasetFormat.open`."""
-        pairs = _find_pairs(path)
+        pairs = find_pairs(path)
         if not pairs:
             raise NoDatasetError(
                 f"{path} has no image folder with a label folder beside it, such as images/ and "
@@ -84,7 +74,9 @@ class PairedFormat(DatasetFormat):
         samples: list[Sample] = []
         notes: list[str] = []
         for pair in pairs:
-            found, remarks = _open_pair(path, pair)
+            found, remarks = pair_folders(
+                path, pair, split_of=_split_of if pair.split is None else None
+            )
             samples += found
             notes += remarks
         if not samples:
@@ -106,42 +98,27 @@ class PairedFormat(DatasetFormat):
         )
 
 
-def _folders(path: Path) -> dict[str, str]:
-    """Return the names of a folder's first few hundred sub-folders by their lower case."""
-    found: dict[str, str] = {}
-    try:
-        with os.scandir(path) as entries:
-            for index, entry in enumerate(entries):
-                if index >= 400:
-                    break
-                if entry.is_dir():
-                    found[entry.name.lower()] = entry.name
-    except OSError:
-        return {}  # opening says why
-    return found
-
-
-def _find_pairs(path: Path) -> list[_Pair]:
-    """Return the folder pairs at the top, or else those inside folders named like splits."""
-    names = _folders(path)
+def find_pairs(path: Path) -> list[FolderPair]:
+    """Return the pairs of folders at the top, or else those inside folders named like splits."""
+    names = folders_of(path)
     here = _first_pair(names, "", None)
     if here is not None:
         return [here]
     pairs = []
     for lower, split in _SPLITS.items():
         if lower in names:
-            inside = _first_pair(_folders(path / names[lower]), f"{names[lower]}/", split)
+            inside = _first_pair(folders_of(path / names[lower]), f"{names[lower]}/", split)
             if inside is not None:
                 pairs.append(inside)
     return pairs
 
 
-def _first_pair(names: dict[str, str], prefix: str, split: str | None) -> _Pair | None:
+def _first_pair(names: dict[str, str], prefix: str, split: str | None) -> FolderPair | None:
     image = next((names[name] for name in _IMAGE_FOLDERS if name in names), None)
     target = next((names[name] for name in _TARGET_FOLDERS if name in names), None)
     if image is None or target is None:
         return None
-    return _Pair(prefix + image, prefix + target, split)
+    return FolderPair(prefix + image, prefix + target, split)
 
 
 def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
@@ -150,31 +127,6 @@ def _holds(folder: Path, suffixes: frozenset[str]) -> bool:
     )
 
 
-def _open_pair(root: Path, pair: _Pair) -> tuple[list[Sample], list[str]]:
-    images = list_files(root / pair.images)
-    targets = list_files(root / pair.targets, TARGET_SUFFIXES)
-    index = TargetIndex(targets.files)
-    samples = []
-    without = []
-    for relative, full in images.files:
-        target = index.find(relative)
-        sample_id = f"{pair.images}/{relative}"
-        if target is None:
-            without.append(sample_id)
-        split = pair.split
-        if split is None and "/" in relative:
-            split = _SPLITS.get(relative.partition("/")[0].lower())
-        samples.append(Sample(sample_id, full, target, split))
-    notes = images.notes + targets.notes
-    if without:
-        notes.append(
-            f"{plural(len(without), 'image')} of {pair.images}/ without a mask in "
-            f"{pair.targets}/, {without[0]} first."
-        )
-    unused = index.unused()
-    if unused:
-        notes.append(
-            f"{plural(len(unused), 'mask')} of {pair.targets}/ without an image in "
-            f"{pair.images}/, {unused[0]} first."
-        )
-    return samples, notes
+def _split_of(relative: str) -> str | None:
+    folder, slash, _ = relative.partition("/")
+    return _SPLITS.get(folder.lower()) if slash else None

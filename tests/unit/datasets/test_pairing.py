@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segstudio.datasets.pairing import TARGET_ENDINGS, TargetIndex, without_suffix
+from segstudio.datasets.pairing import TARGET_ENDINGS, FileIndex, TargetIndex, without_suffix
 
 
 def index(*names: str) -> TargetIndex:
@@ -43,3 +43,16 @@ def test_results_that_keep_the_image_ending() -> None:
 def test_without_suffix() -> None:
     assert without_suffix("a.b/c.d.png") == "a.b/c.d"
     assert without_suffix("a.b/.hidden") == "a.b/.hidden"
+
+
+def test_files_are_found_by_the_names_that_lists_give_them() -> None:
+    names = ["val/a.jpg", "train/a.jpg", "train/b.jpg", "x/y z.jpg"]
+    files = FileIndex((name, Path("/t", name)) for name in names)
+    assert files.find("train/a.jpg") == "train/a.jpg"
+    assert files.find("a.jpg", ("val/",)) == "val/a.jpg"
+    assert files.find("/home/me/train/a.jpg") == "train/a.jpg"
+    assert files.find("D:\\me\\x\\y z.jpg") == "x/y z.jpg"
+    assert files.find("elsewhere/b.jpg") == "train/b.jpg"
+    assert files.find("a.jpg") is None  # two folders have one
+    for outside in ("../../etc/passwd", "/etc/passwd", "..", "", "/"):
+        assert files.find(outside) is None
