@@ -28,7 +28,7 @@ __all__ = ["ArrayRows", "RowSource", "TiffRows", "open_rows"]
 
 WHOLE_PIXELS = 64_000_000
 """Images up to this size are decoded whole: 200 MB."""
-_CACHE_BYTES = 256_000_000
+_CACHE_BYTES = 128_000_000
 _RAW_ROWS = 256
 """Uncompressed pixels are read so many rows at a time, however long the file's strips are."""
 
