@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Costs", "measure_costs"]
 
 _WARM_UP = 2
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CPU_METHOD = "growth of a fresh process's resident memory at its peak, loading weights included"
 _CUDA_METHOD = "most that PyTorch had allocated on the device at once, weights included"
 
@@ -168,9 +167,9 @@ def measure_costs(
     # Before anything else runs, so that it is a prediction's memory.
     peak = torch.cuda.max_memory_allocated(place) - before if on_cuda else None
     batch, passes = _pass_input(model, image)
-    logits = _forward(model, batch)
+    logits = model.backend(batch)
     predict_seconds, forward_seconds = _median_seconds(
-        [lambda: model.predict(image), lambda: _forward(model, batch)], runs, model.device
+        [lambda: model.predict(image), lambda: model.backend(batch)], runs, model.device
     )
     if place.type == "cpu":
         peak = _cpu_peak(str(name_or_path), model.precision, size, prepare)
@@ -215,12 +214,6 @@ def _pass_input(model: Model, image: Image) -> tuple[Tensor, int]:
 
 
 @torch.inference_mode()
-def _forward(model: Model, batch: Tensor) -> Tensor:
-    dtype = _DTYPES[model.precision]
-    with torch.autocast(model.device.type, dtype=dtype, enabled=model.precision != "fp32"):
-        return model.network(batch)
-
-
 def _median_seconds(
     works: Sequence[Callable[[], object]], runs: int, device: torch.device
 ) -> list[float]:

@@ -17,7 +17,8 @@ from segstudio.inference.bands import Block, identity_blocks, rows_of_scores, up
 from segstudio.inference.memory import is_out_of_memory
 from segstudio.inference.passes import NetworkInput, logits_blocks
 from segstudio.inference.planning import Planner
-from segstudio.inference.windows import Plan, Window
+from segstudio.inference.preprocess import target_size
+from segstudio.inference.windows import Plan, Window, window_starts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,6 +145,23 @@ class Engine:
                 part = block.part(top, min(top + step, block.bottom))
                 rows = upsampled(part, width, align_corners=align)
                 yield rows.softmax(0) if softmax else rows
+
+    def input_shapes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return what the network sees of an image of (H, W), as far as that is known before."""
+        shapes = []
+        for view in self._views:
+            target = target_size(*size, self._preprocessing, view.scale)
+            divisor = self._preprocessing.divisor
+            height, width = (side + -side % divisor for side in target)
+            if self._window is None:
+                shapes.append((height, width))
+                continue
+            (tall, wide), (down, right) = self._window
+            windows = len(window_starts(height, tall, down)) * len(
+                window_starts(width, wide, right)
+            )
+            shapes += [(min(tall, height), min(wide, width))] * windows
+        return shapes
 
     def prepare(self, image: Image) -> Prepared | None:
         """Return the network input of an image, None when it does not go through in one piece."""

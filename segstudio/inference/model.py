@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,30 +15,31 @@ from numpy.typing import NDArray
 from segstudio.checkpoints.opening import Checkpoint, build_network, open_checkpoint
 from segstudio.core.errors import NotACheckpointError, SegStudioError
 from segstudio.core.label_space import LabelSpace
-from segstudio.core.options import options_from_text
 from segstudio.core.types import Image, Prediction
 from segstudio.datasets.rows import ArrayRows, RowSource
 from segstudio.inference.augmentation import parse_tta
+from segstudio.inference.backends.choosing import build_backend
 from segstudio.inference.bands import Block, RowBand, identity_blocks, in_bands, join_bands
 from segstudio.inference.catalogue import find_model
-from segstudio.inference.devices import choose_device, choose_precision
+from segstudio.inference.devices import choose_device
 from segstudio.inference.engine import Engine, Prepared
 from segstudio.inference.fused import fuse_block
 from segstudio.inference.memory import free_memory
 from segstudio.inference.passes import whole_blocks
-from segstudio.inference.refiners.base import REFINERS, Refiner
+from segstudio.inference.refiners.base import build_refiner
 from segstudio.inference.windows import parse_window
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Model", "Prepared", "build_refiner", "load_model"]
+__all__ = ["Model", "Prepared", "load_model"]
 
+_MOST_STREAMS = 8
+"""Inputs that a compiled network takes side by side."""
 _TINY = 1e-30
 """Least probability whose logarithm is taken."""
 _REFINER_VOLUMES = 4
 """How many times the probabilities of an image a refiner holds at once."""
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Model:
@@ -94,10 +96,16 @@ class Model:
         self.views = parse_tta(tta)
         self.refiner = build_refiner(refine)
         self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
         self.report: Callable[[str], None] | None = None
-        network = build_network(checkpoint).to(self.device)
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = build_network(checkpoint)
+        self.backend = build_backend(
+            self.network,
+            checkpoint.path,
+            device=self.device,
+            precision=precision,
+            streams=min(_MOST_STREAMS, torch.get_num_threads()),
+        )
+        self.precision = self.backend.precision
         self._engine = Engine(
             self._checked,
             self.preprocessing,
@@ -277,18 +285,35 @@ class Model:
         half = len(group) // 2
         return self._predict_group(group[:half]) + self._predict_group(group[half:])
 
-    # -- the network and what comes after it -------------------------------------------------------
+    def prepare_for(
+        self,
+        sizes: Iterable[tuple[int, int]],
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Compile for images of these (H, W), where the backend compiles; `release` ends it.
 
-    def _forward(self, batch: Tensor) -> Tensor:
-        """Run the network: (N, 3, h, w) on the model's device to (N, C, h', w') float32 logits."""
-        dtype = _DTYPES[self.precision]
-        with torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32"):
-            channels_last = batch.contiguous(memory_format=torch.channels_last)
-            return self.network(channels_last).float()
+        Until then one input gets one answer, however often it is asked for.
+
+        Raises
+        ------
+        CancelledError
+            When ``cancelled`` said so.
+        """
+        counts: Counter[tuple[int, int]] = Counter()
+        for size in sizes:
+            counts.update(self._engine.input_shapes(size))
+        self.backend.wait_ready(counts, cancelled=cancelled)
+
+    def release(self) -> None:
+        """End what `prepare_for` began."""
+        self.backend.release()
+
+    # -- the network and what comes after it -------------------------------------------------------
 
     def _checked(self, batch: Tensor) -> Tensor:
         """Run the network and make sure that it gave numbers."""
-        logits = self._forward(batch)
+        logits = self.backend(batch)
         if not bool(torch.isfinite(logits).all()):
             raise SegStudioError(
                 f"{self.checkpoint.path} gave values that are no numbers at {self.precision}; "
@@ -347,23 +372,6 @@ class Model:
 
 def _as_rows(source: Image | RowSource) -> RowSource:
     return ArrayRows(source) if isinstance(source, np.ndarray) else source
-
-
-def build_refiner(text: str) -> Refiner | None:
-    """Return the refiner of "NAME" or "NAME:key=value,key=value", None for "none".
-
-    Raises
-    ------
-    UnknownNameError
-        When no refiner has that name.
-    UsageError
-        When its options make no sense.
-    """
-    if text == "none":
-        return None
-    name, _, options = text.partition(":")
-    page = REFINERS.get(name)
-    return page(options_from_text(page.Options, options))
 
 
 def load_model(

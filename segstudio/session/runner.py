@@ -180,8 +180,11 @@ def run_identity(model: Model, refine: str, tta: str = "none") -> str:
         "window": model.window,
         "refine": refine,
     }
-    if tta != "none":  # runs of before there was a choice keep their identity
+    # Runs of before there was a choice keep their identity.
+    if tta != "none":
         parts["tta"] = tta
+    if model.backend.compiles:
+        parts["backend"] = model.backend.name
     return json.dumps(parts, sort_keys=True)
 
 
@@ -212,6 +215,7 @@ class _OneRun:
             {
                 "device": str(model.device),
                 "precision": model.precision,
+                "backend": model.backend.name,
                 "window": request.window,
                 "refine": request.refine,
                 "tta": request.tta,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,11 @@ class Backend(abc.ABC):
         "fp32", "bf16" or "fp16".
     notes : tuple of str
         Sentences for the user: why it is not another backend.
+    compiles : bool
+        Whether `wait_ready` has something to do.
     """
+
+    compiles: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

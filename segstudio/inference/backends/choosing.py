@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -15,6 +16,7 @@ import torch
 
 import segstudio
 from segstudio.architectures._base import SegmentationNetwork
+from segstudio.checkpoints.structure import file_digest
 from segstudio.inference.backends.base import Backend
 from segstudio.inference.backends.blobs import BlobStore, blob_key
 from segstudio.inference.backends.compiling import CompileSettings, best_precision
@@ -22,7 +24,7 @@ from segstudio.inference.backends.eager import EagerBackend
 from segstudio.inference.backends.openvino import OpenVinoBackend
 from segstudio.inference.devices import automatic_precision, choose_precision
 
-__all__ = ["default_backend_folder", "prepare_backend"]
+__all__ = ["build_backend", "default_backend_folder", "prepare_backend"]
 
 _LIBRARIES = ("openvino", "torch", "timm", "torchvision")
 """Whose versions a compiled network depends on."""
@@ -44,6 +46,7 @@ def prepare_backend(
     cache_folder: Path | None,
     streams: int = 1,
     openvino_precision: Callable[[], str] | None = None,
+    eager_precision: str | None = None,
 ) -> Backend:
     """Return what applies a network on a device; this is quick, compiling comes later.
 
@@ -66,6 +69,8 @@ def prepare_backend(
         Inputs that a run has on their way through the network at the same time.
     openvino_precision : callable, optional
         Tells the precision for OpenVINO; None asks OpenVINO, when it is installed.
+    eager_precision : str, optional
+        Of PyTorch, where it has to serve under "auto"; None takes `automatic_precision`.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def prepare_backend(
     network = network.to(device).to(memory_format=torch.channels_last)
     if precision != "auto":
         return EagerBackend(network, device=device, precision=choose_precision(precision, device))
-    eager_precision = automatic_precision(device)
+    eager_precision = eager_precision or automatic_precision(device)
     if device.type != "cpu":
         return EagerBackend(network, device=device, precision=eager_precision)
     if openvino_precision is None:
@@ -94,6 +99,49 @@ def prepare_backend(
         key=_identity(network, cache_key),
         store=None if cache_folder is None else BlobStore(cache_folder),
     )
+
+
+def build_backend(
+    network: SegmentationNetwork,
+    checkpoint: Path,
+    *,
+    device: torch.device,
+    precision: str,
+    streams: int = 1,
+) -> Backend:
+    """Return the backend of a model: exact unless its user asks for less.
+
+    "auto" is fp32 in PyTorch, so that labels reproduce from machine to machine.  "bf16" on a CPU
+    is OpenVINO at that precision where it is installed and runs the network, PyTorch elsewhere.
+
+    Parameters
+    ----------
+    network : SegmentationNetwork
+        See `prepare_backend`, for the other parameters and the errors as well.
+    checkpoint : Path
+        The file of its weights.
+    """
+    chosen = choose_precision(precision, device)
+    if chosen != "bf16" or device.type != "cpu":
+        return prepare_backend(
+            network, device=device, precision=chosen, cache_key="", cache_folder=None
+        )
+    return prepare_backend(
+        network,
+        device=device,
+        precision="auto",
+        cache_key=file_digest(checkpoint),
+        cache_folder=default_backend_folder(),
+        streams=streams,
+        openvino_precision=_brain_float,
+        eager_precision="bf16",
+    )
+
+
+def _brain_float() -> str:
+    """Return bf16, or raise where OpenVINO is not installed."""
+    importlib.import_module("openvino")
+    return "bf16"
 
 
 def _identity(network: SegmentationNetwork, cache_key: str) -> str | None:

@@ -76,6 +76,8 @@ class OpenVinoBackend(Backend):
         Compiled networks of other processes and days.
     """
 
+    compiles = True
+
     def __init__(
         self,
         network: SegmentationNetwork,

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segstudio.core.errors import SegStudioError, SizeMismatchError, UsageError
+from segstudio.core.options import options_from_text
 from segstudio.core.registry import Registry
 from segstudio.core.types import Image
 
-__all__ = ["REFINERS", "NoOptions", "Refiner"]
+__all__ = ["REFINERS", "NoOptions", "Refiner", "build_refiner"]
 
 _SUM_TOLERANCE = 0.02
 """How far the probabilities of a pixel may be from 1: half precision over 150 classes is."""
@@ -126,3 +127,20 @@ def _check_shapes(image: Image, probabilities: NDArray[np.float32]) -> None:
 
 REFINERS: Registry[type[Refiner]] = Registry("refiner", "segstudio.inference.refiners")
 """Every refiner by name."""
+
+
+def build_refiner(text: str) -> Refiner | None:
+    """Return the refiner of "NAME" or "NAME:key=value,key=value", None for "none".
+
+    Raises
+    ------
+    UnknownNameError
+        When no refiner has that name.
+    UsageError
+        When its options make no sense.
+    """
+    if text == "none":
+        return None
+    name, _, options = text.partition(":")
+    page = REFINERS.get(name)
+    return page(options_from_text(page.Options, options))

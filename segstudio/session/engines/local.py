@@ -8,13 +8,15 @@ inputs of equal size go through the network together.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from segstudio.core.errors import UsageError
+from segstudio.core.errors import CancelledError, SegStudioError, UsageError
 from segstudio.core.types import Sample
+from segstudio.datasets.images import read_image_size
 from segstudio.session.engines.base import (
     Decoded,
     Engine,
@@ -95,11 +97,18 @@ class LocalEngine(Engine):
                 set_threads(max(1, self._threads // beside))
             return self._predict(batch)
 
+        compiles = self._model.backend.compiles
         try:
+            if compiles:
+                self._model.prepare_for(_image_sizes(samples), cancelled=cancelled)
             yield from stream(
                 samples, self._load, compute, self.limits(len(samples)), cancelled=cancelled
             )
+        except CancelledError:
+            return  # before the first image
         finally:
+            if compiles:
+                self._model.release()
             if self._on_cpu:
                 set_threads(self._threads)
 
@@ -170,3 +179,10 @@ class LocalEngine(Engine):
             Outcome(entry.sample, found, None, None, entry.seconds + each, entry.signature)
             for entry, found in zip(decoded, layers, strict=True)
         ]
+
+
+def _image_sizes(samples: Sequence[Sample]) -> Iterator[tuple[int, int]]:
+    """Yield the (H, W) of the images that can be read; the others fail when their turn comes."""
+    for sample in samples:
+        with contextlib.suppress(SegStudioError, OSError):
+            yield read_image_size(sample.image_path)

@@ -118,6 +118,26 @@ def test_bf16_is_close(save_model: SaveModel, image: NDArray[np.uint8]) -> None:
     assert not np.array_equal(rough.confidence, exact.confidence)
 
 
+def test_only_bf16_is_compiled_and_a_run_is_prepared_for_what_the_network_will_see(
+    save_model: SaveModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_model(divisor=8, window=(32, 40), stride=(24, 30))
+    assert not load_model(path, device="cpu").backend.compiles
+    assert not load_model(path, device="cpu", precision="fp32").backend.compiles
+    model = load_model(path, device="cpu", precision="bf16")
+    assert model.precision == "bf16"
+    seen: list[dict[tuple[int, int], int]] = []
+    monkeypatch.setattr(
+        type(model.backend), "wait_ready", lambda self, counts, **_: seen.append(dict(counts))
+    )
+    model.prepare_for([(50, 70), (30, 70), (50, 70)])
+    # 50 x 70 is padded to 56 x 72, on which 2 x 3 windows lie; 30 rows become 32, one window.
+    assert seen == [{(32, 40): 6 + 3 + 6}]
+    whole = load_model(path, device="cpu", precision="bf16", window="none", tta="flip")
+    whole.prepare_for([(50, 70), (48, 64)])
+    assert seen[1:] == [{(56, 72): 2, (48, 64): 2}]
+
+
 def test_an_output_for_void_becomes_the_ignore_index(
     save_model: SaveModel, image: NDArray[np.uint8]
 ) -> None:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segstudio.core.errors import SegStudioError, UsageError
+from segstudio.core.errors import CancelledError, SegStudioError, UsageError
 from segstudio.core.preprocessing import Preprocessing
 from segstudio.core.types import Prediction, Sample, quantise, quantise_entropy
 from segstudio.datasets.images import read_image
@@ -188,6 +188,7 @@ class _Pretender:
 
     def __init__(self) -> None:
         self.device = SimpleNamespace(type="cpu")
+        self.backend = SimpleNamespace(compiles=False)
         self.preprocessing, self.views, self.window = Preprocessing(), (), None
         self.alive = self.most = 0
         self.threads: list[int] = []
@@ -294,3 +295,23 @@ def test_batches_are_auto_or_a_number() -> None:
     for wrong in ("0", "-1", "many", "", "²"):
         with pytest.raises(UsageError, match="auto or a number of images from 1"):
             parse_batch(wrong)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_backend_that_compiles_is_prepared_for_the_images_of_the_run(
+    model: Any, samples: Any, monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    calls: list[Any] = []
+
+    def prepare_for(sizes: Any, *, cancelled: Any) -> None:
+        calls.append(list(sizes))
+        if stopped:
+            raise CancelledError("Stopped.")
+
+    monkeypatch.setattr(type(model.backend), "compiles", True)
+    monkeypatch.setattr(model, "prepare_for", prepare_for)
+    monkeypatch.setattr(model, "release", lambda: calls.append("released"))
+    outcomes = run(LocalEngine(model), samples)
+    shapes = [read_image(sample.image_path).shape[:2] for sample in samples]
+    assert calls == [shapes, "released"]
+    assert len(outcomes) == (0 if stopped else len(samples))
