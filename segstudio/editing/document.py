@@ -208,6 +208,15 @@ class MaskDocument:
         self._refuse_in_stroke()
         self._open = name, StrokeRecorder(self._map)
 
+    def prepare_commit(self) -> None:
+        """Compress the unfinished stroke, so that `commit_stroke` takes no time.
+
+        Compressing a stroke as large as a large image takes half a second.  This may run in another
+        thread, provided that the stroke is complete; without a stroke nothing happens.
+        """
+        if self._open is not None:
+            self._open[1].prepare()
+
     def commit_stroke(self) -> Stroke | None:
         """Finish the stroke: enter it into the history and append it to the journal.
 

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from numpy.typing import NDArray
 
 from segstudio.core.errors import SegStudioError, SizeMismatchError, UsageError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent, PointerKind
-from segstudio.core.types import LabelMap
+from segstudio.core.types import BBox, Image, LabelMap
 from segstudio.editing.document import MaskDocument
+from segstudio.editing.rules import PaintRules, Protection
 from segstudio.editing.stroke import Stroke
+from segstudio.editing.superpixels import Segments
 from segstudio.editing.tool import EditingTool, StrokeGenerator, ToolError, ToolView
 
-__all__ = ["StrokeDriver"]
+__all__ = ["StrokeDriver", "Surroundings"]
+
+_PART = 1 << 20
+"""Pixels of a large patch that are applied at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a tool may look at beside the label map; see `ToolView` for the meanings.
+
+    Attributes
+    ----------
+    source : ndarray of shape (H, W) or None
+    image : ndarray of shape (H, W, 3), uint8, or None
+    layers : mapping of str to ndarray of shape (H, W)
+    segments : Segments or None
+    region : BBox or None
+    """
+
+    source: LabelMap | None = None
+    image: Image | None = None
+    layers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    segments: Segments | None = None
+    region: BBox | None = None
 
 
 class StrokeDriver:
@@ -32,15 +61,20 @@ class StrokeDriver:
         A value of the tool's ``Options``; the defaults when left out.
     source : ndarray of shape (H, W), optional
         What the correction was started from, for tools that restore it.
+    surroundings : Surroundings, optional
+        What else the tool may look at; its ``source`` counts when ``source`` is left out.
+    rules : PaintRules, optional
+        What may be painted over; everything when left out.
     stroke_name : str, optional
         What the history list says; the tool's title when left out.
 
     Raises
     ------
     UsageError
-        When the active class is not of the document's label space.
+        When the active class is not of the document's label space, or a rule needs the entropy
+        and there is none.
     SizeMismatchError
-        When ``source`` has another size.
+        When a layer has another size.
     """
 
     def __init__(
@@ -51,6 +85,8 @@ class StrokeDriver:
         active_class: int,
         options: Any = None,
         source: LabelMap | None = None,
+        surroundings: Surroundings | None = None,
+        rules: PaintRules | None = None,
         stroke_name: str | None = None,
     ) -> None:
         if not 0 <= active_class < document.classes and active_class != document.ignore_index:
@@ -58,11 +94,9 @@ class StrokeDriver:
                 f"There is no class {active_class} to paint with: the label space has "
                 f"{document.classes} classes."
             )
-        if source is not None and source.shape != document.shape:
-            raise SizeMismatchError(
-                f"The source layer has {source.shape[0]} x {source.shape[1]} pixels, but the "
-                f"correction has {document.shape[0]} x {document.shape[1]}."
-            )
+        around = Surroundings() if surroundings is None else surroundings
+        source = around.source if source is None else source
+        _check_sizes(document, {**around.layers, "source": source, "image": around.image})
         self._document = document
         self._tool = tool
         self._name = stroke_name or tool.title
@@ -72,7 +106,15 @@ class StrokeDriver:
             document.ignore_index,
             tool.Options() if options is None else options,
             source,
+            around.image,
+            around.layers,
+            around.segments,
+            around.region,
         )
+        self._protection = Protection(
+            rules or PaintRules(), document.label_map, around.layers.get("entropy")
+        )
+        self._revision = document.revision
         self._is_active = False
         self._generator: StrokeGenerator | None = None
 
@@ -80,6 +122,11 @@ class StrokeDriver:
     def is_active(self) -> bool:
         """Whether a stroke was begun and is neither finished nor taken back."""
         return self._is_active
+
+    @property
+    def held_back(self) -> int:
+        """Pixels that the tool would have changed, but the rules of painting kept."""
+        return self._protection.held_back
 
     def handle(self, event: PointerEvent) -> Stroke | None:
         """Do what the event's kind asks for; return the stroke that a release finished."""
@@ -151,6 +198,81 @@ class StrokeDriver:
         self._is_active = False
         self._document.abort_stroke()
 
+    def find(self, events: Sequence[PointerEvent]) -> MaskPatch | None:
+        """Return what a slow tool would change; nothing is changed and no stroke is begun.
+
+        May run in another thread than the document's: what is painted meanwhile makes the answer
+        useless, and `paint` then says so.
+
+        Parameters
+        ----------
+        events : sequence of PointerEvent
+            The whole stroke, from press to release.
+
+        Raises
+        ------
+        SegStudioError
+            When the tool fails.
+        """
+        found: list[MaskPatch] = []
+        try:
+            generator = self._tool.stroke(self._view, events[0])
+            patch = next(generator)
+            for event in events[1:]:
+                found += [] if patch is None else [patch]
+                patch = generator.send(event)
+            found += [] if patch is None else [patch]
+            generator.close()
+        except StopIteration:
+            pass
+        except Exception as error:
+            raise self._told(error, "nothing was changed") from error
+        if len(found) > 1:
+            raise ToolError(f"The tool {self._tool.title} answered twice; nothing was changed.")
+        return self._protection.restrict(found[0]) if found else None
+
+    def paint(self, patch: MaskPatch | None) -> Stroke | None:
+        """Apply what `find` returned as one stroke; return it, None when nothing changes.
+
+        A window that must not stand still for a large patch uses `paint_parts`.
+
+        Raises
+        ------
+        ToolError
+            When the label map is another than when this driver was made.
+        WriteError
+            When the journal cannot be written; the stroke stands.
+        """
+        if patch is None:
+            return None
+        for _ in self.paint_parts(patch):
+            pass
+        return self._document.commit_stroke()
+
+    def paint_parts(self, patch: MaskPatch) -> Generator[None]:
+        """Apply what `find` returned a part at a time, about a million pixels between two yields.
+
+        At the end the stroke is complete but open: `MaskDocument.commit_stroke` finishes it.  When
+        the generator is closed before, the stroke is taken back.
+
+        Raises
+        ------
+        ToolError
+            When the label map is another than when this driver was made; no stroke is begun.
+        """
+        if self._document.revision != self._revision:
+            raise ToolError(
+                f"The label map changed while {self._tool.title} was at work; use it once more."
+            )
+        self._document.begin_stroke(self._name)
+        try:
+            for part in _parts(patch):
+                self._document.apply(part)
+                yield
+        except BaseException:
+            self._document.abort_stroke()
+            raise
+
     def _advance(self, event: PointerEvent | None) -> None:
         if self._generator is None:
             return
@@ -166,7 +288,9 @@ class StrokeDriver:
         if patch is None:
             return
         try:
-            self._document.apply(patch)
+            allowed = self._protection.restrict(patch)
+            if allowed is not None:
+                self._document.apply(allowed)
         except BaseException:
             self._abandon()
             raise
@@ -184,9 +308,29 @@ class StrokeDriver:
     def _failed(self, error: Exception) -> SegStudioError:
         """Take the stroke back and return what to tell the user."""
         self._abandon()
+        return self._told(error, "its stroke was taken back")
+
+    def _told(self, error: Exception, outcome: str) -> SegStudioError:
         if isinstance(error, SegStudioError):
             return error
         return ToolError(
-            f"The tool {self._tool.title} failed and its stroke was taken back: "
-            f"{type(error).__name__}, {error}."
+            f"The tool {self._tool.title} failed and {outcome}: {type(error).__name__}, {error}."
         )
+
+
+def _parts(patch: MaskPatch) -> Iterator[MaskPatch]:
+    """Cut a patch into bands of rows."""
+    box, rows = patch.box, max(1, _PART // patch.box.width)
+    for top in range(0, box.height, rows):
+        band = slice(top, min(top + rows, box.height))
+        where = BBox(box.top + band.start, box.left, box.top + band.stop, box.right)
+        yield MaskPatch(where, patch.before[band], patch.after[band])
+
+
+def _check_sizes(document: MaskDocument, layers: Mapping[str, NDArray[Any] | None]) -> None:
+    for name, layer in layers.items():
+        if layer is not None and layer.shape[:2] != document.shape:
+            raise SizeMismatchError(
+                f"The {name.replace('_', ' ')} layer has {layer.shape[0]} x {layer.shape[1]} "
+                f"pixels, but the correction has {document.shape[0]} x {document.shape[1]}."
+            )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segstudio.core.types import BBox, Mask
 
-__all__ = ["BrushShape", "Point", "anchor", "mask_bounds", "swept_brush"]
+__all__ = ["FARTHEST", "BrushShape", "Point", "anchor", "mask_bounds", "moved", "swept_brush"]
 
 BrushShape = Literal["round", "square"]
 
@@ -25,7 +25,7 @@ Point = tuple[float, float]
 _SLACK = 1e-6
 """Pixels by which rounding may miss; a centre on the rim is covered wherever the brush stands."""
 
-_FARTHEST = 1e8
+FARTHEST = 1e8
 """Beyond, coordinates are no position any more and doubles no longer hold `_SLACK`."""
 
 _LOOP_FROM = 256
@@ -41,7 +41,7 @@ def anchor(row: float, col: float, size: int, shape: BrushShape) -> Point | None
     always covers ``size`` x ``size`` pixels, and so does a round one of size 1: it is the pixel
     under the pointer.
     """
-    if not (abs(row) <= _FARTHEST and abs(col) <= _FARTHEST):
+    if not (abs(row) <= FARTHEST and abs(col) <= FARTHEST):
         return None
     if shape == "round" and size > 1:
         return row, col
@@ -97,6 +97,11 @@ def mask_bounds(mask: NDArray[Any]) -> BBox | None:
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(mask[top:bottom].any(axis=0))
     return BBox(top, int(columns[0]), bottom, int(columns[-1]) + 1)
+
+
+def moved(box: BBox, down: int, right: int) -> BBox:
+    """Return a box somewhere else, for one that was counted from the corner of another."""
+    return BBox(box.top + down, box.left + right, box.bottom + down, box.right + right)
 
 
 def _filled(first: NDArray[np.int32], last: NDArray[np.int32], width: int) -> Mask:

@@ -157,6 +157,7 @@ class StrokeRecorder:
     def __init__(self, label_map: LabelMap) -> None:
         self._map = label_map
         self._tiles: dict[tuple[int, int], LabelMap] = {}
+        self._prepared: tuple[Piece, ...] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -168,13 +169,20 @@ class StrokeRecorder:
 
         A tile is copied once per stroke, so a move costs what is new under the brush.
         """
+        self._prepared = None
         for row in range(box.top // _TILE, (box.bottom - 1) // _TILE + 1):
             for column in range(box.left // _TILE, (box.right - 1) // _TILE + 1):
                 if (row, column) not in self._tiles:
                     self._tiles[row, column] = self._map[self._tile(row, column).slices].copy()
 
+    def prepare(self) -> None:
+        """Compress what changed already now, in any thread, for a stroke that is complete."""
+        self._prepared = self.pieces()
+
     def pieces(self) -> tuple[Piece, ...]:
         """Return all that changed since the stroke began, merged exactly and compressed."""
+        if self._prepared is not None:
+            return self._prepared
         parts = [(box, before ^ self._map[box.slices]) for box, before in self._changed()]
         if not parts:
             return ()

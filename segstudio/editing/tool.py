@@ -8,20 +8,42 @@ pointer events, looks at the label map and answers with patches.
 from __future__ import annotations
 
 import abc
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent
 from segstudio.core.registry import Registry
-from segstudio.core.types import BBox, LabelMap, Mask
-from segstudio.editing.geometry import mask_bounds
+from segstudio.core.types import BBox, Image, LabelMap, Mask
+from segstudio.editing.geometry import mask_bounds, moved
+from segstudio.editing.superpixels import Segments
 
-__all__ = ["TOOLS", "EditingTool", "NoOptions", "StrokeGenerator", "ToolError", "ToolView"]
+__all__ = [
+    "GROUPS",
+    "TOOLS",
+    "EditingTool",
+    "Gesture",
+    "NoOptions",
+    "Outline",
+    "StrokeGenerator",
+    "ToolError",
+    "ToolView",
+    "sorted_tools",
+]
+
+GROUPS = ("paint", "shape", "region", "smart", "repair", "other")
+"""Groups of tools in the order in which the window shows them."""
+
+Gesture = Literal["drag", "clicks"]
+"""What one stroke is for the hand: press to release, or a row of clicks."""
+
+Outline = Literal["none", "path", "area", "box"]
+"""What the window draws while a stroke lasts: nothing, the way, the way closed, a box."""
 
 StrokeGenerator = Generator[MaskPatch | None, PointerEvent, None]
 """What `EditingTool.stroke` returns."""
@@ -52,6 +74,15 @@ class ToolView:
         A value of the tool's ``Options``.
     source : ndarray of shape (H, W), same type, or None
         What the correction was started from, where there is such a layer.
+    image : ndarray of shape (H, W, 3), uint8, or None
+        The photograph, RGB.
+    layers : mapping of str to ndarray of shape (H, W)
+        What else is known of the image, as far as there is any: "prediction", "runner_up" and
+        "ground_truth" in the document's classes, "entropy" as uint8 (divided by log C, times 255).
+    segments : Segments or None
+        Superpixels of what is in view, for tools with ``needs_segments``.
+    region : BBox or None
+        What is in view; None when nobody looks.
     """
 
     label_map: LabelMap
@@ -59,6 +90,10 @@ class ToolView:
     ignore_index: int
     options: Any
     source: LabelMap | None = None
+    image: Image | None = None
+    layers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    segments: Segments | None = None
+    region: BBox | None = None
 
     @property
     def height(self) -> int:
@@ -69,6 +104,31 @@ class ToolView:
     def width(self) -> int:
         """Columns of the image."""
         return int(self.label_map.shape[1])
+
+    def need_image(self) -> Image:
+        """Return the photograph.
+
+        Raises
+        ------
+        ToolError
+            When there is none.
+        """
+        if self.image is None:
+            raise ToolError("This tool looks at the photograph, but there is none here.")
+        return self.image
+
+    def need_layer(self, name: str) -> NDArray[Any]:
+        """Return a layer by name.
+
+        Raises
+        ------
+        ToolError
+            When there is none; one sentence says what to do.
+        """
+        layer = self.source if name == "source" else self.layers.get(name)
+        if layer is None:
+            raise ToolError(_MISSING.get(name, f"This tool needs a layer {name!r}; there is none."))
+        return layer
 
     def patch_where(self, mask: Mask, box: BBox, value: int | LabelMap) -> MaskPatch | None:
         """Return the patch that gives some pixels another value.
@@ -98,13 +158,19 @@ class ToolView:
         after = before.copy()
         new = value if isinstance(value, int) else value[within]
         np.copyto(after, np.asarray(new, after.dtype), where=changed[within])
-        where = BBox(
-            box.top + bounds.top,
-            box.left + bounds.left,
-            box.top + bounds.bottom,
-            box.left + bounds.right,
-        )
-        return MaskPatch(where, before, after)
+        return MaskPatch(moved(bounds, box.top, box.left), before, after)
+
+
+_RUN_FIRST = "has none in the classes that are painted; run a model on it first."
+
+_MISSING = {
+    "prediction": f"This tool needs a prediction, but this image {_RUN_FIRST}",
+    "runner_up": f"This tool needs the runner-up classes, but this image {_RUN_FIRST}",
+    "entropy": "This tool needs the entropy map, but this image has none; run a model on it first.",
+    "ground_truth": "This tool needs ground truth, but this image has none in the classes that "
+    "are painted.",
+    "source": "This tool needs what the correction started from, but it started from an empty map.",
+}
 
 
 class EditingTool(abc.ABC):
@@ -118,6 +184,20 @@ class EditingTool(abc.ABC):
         What the window shows: words, key ("" for none), name of the icon.
     description : str
         One sentence.
+    group : str
+        One of `GROUPS`: where the window shows it.
+    place : int
+        Order within the group.
+    gesture : {"drag", "clicks"}
+        "drag": a stroke is what happens between press and release.  "clicks": the window gathers
+        clicks until the figure is finished (Enter, a double click, a click on the first point) and
+        only then hands them on as one stroke, the first as press, the others as moves, the last
+        once more as release.  To the tool both are the same: a way of points.
+    outline : {"none", "path", "area", "box"}
+        What the window draws of that way while it lasts.
+    needs_segments : bool
+        Whether the window has to find superpixels before a stroke begins.  `Options` then has
+        ``segment_size`` (pixels) and ``compactness``.
     Options : type
         Dataclass of `segstudio.core.options.option` fields.
     """
@@ -127,7 +207,25 @@ class EditingTool(abc.ABC):
     description: ClassVar[str]
     shortcut: ClassVar[str] = ""
     icon: ClassVar[str] = "tool"
+    group: ClassVar[str] = "other"
+    place: ClassVar[int] = 100
+    gesture: ClassVar[Gesture] = "drag"
+    outline: ClassVar[Outline] = "none"
+    needs_segments: ClassVar[bool] = False
     Options: ClassVar[type] = NoOptions
+
+    def is_slow(self, options: Any) -> bool:
+        """Return whether a stroke may take longer than a frame, so that it belongs in a thread.
+
+        A slow tool answers with one patch at most in the whole stroke.  Its ``stroke`` may run in
+        another thread, after the release, on the whole way at once (`StrokeDriver.find`).
+
+        Parameters
+        ----------
+        options : Options
+            A value of the tool's ``Options``.
+        """
+        return False
 
     @abc.abstractmethod
     def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
@@ -155,3 +253,11 @@ class EditingTool(abc.ABC):
 
 TOOLS: Registry[type[EditingTool]] = Registry("tool", "segstudio.editing.tools")
 """Every tool by name."""
+
+
+def sorted_tools() -> list[tuple[str, type[EditingTool]]]:
+    """Return every tool in the order in which it is shown; plugins' tools behind ours."""
+    groups = {group: number for number, group in enumerate(GROUPS)}
+    return sorted(
+        TOOLS.items(), key=lambda item: (groups.get(item[1].group, len(GROUPS)), item[1].place)
+    )

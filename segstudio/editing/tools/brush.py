@@ -18,6 +18,8 @@ class Brush(EditingTool):
     description = "Paint the active class; the right button erases."
     shortcut = "B"
     icon = "brush"
+    group = "paint"
+    place = 10
 
     @dataclass(frozen=True)
     class Options:

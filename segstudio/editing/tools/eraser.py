@@ -20,6 +20,8 @@ class Eraser(EditingTool):
     description = "Make pixels unlabelled, or restore what the correction started from."
     shortcut = "E"
     icon = "eraser"
+    group = "paint"
+    place = 20
 
     @dataclass(frozen=True)
     class Options:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from segstudio.core.options import option
 from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent
 from segstudio.core.types import BBox
+from segstudio.editing.regions import flooded, pixel_at
 from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
+from segstudio.editing.tools._gathering import painted_class
 
 
 @TOOLS.register("fill")
@@ -22,6 +22,8 @@ class Fill(EditingTool):
     description = "Give the region under the pointer the active class."
     shortcut = "F"
     icon = "fill"
+    group = "region"
+    place = 10
 
     @dataclass(frozen=True)
     class Options:
@@ -30,32 +32,22 @@ class Fill(EditingTool):
         contiguous: bool = option(True, "Stop where the class ends; else fill it everywhere.")
         diagonal: bool = option(False, "Let the paint run through corners of pixels.")
 
+    def is_slow(self, options: Any) -> bool:
+        """Return True: a region can be as large as the image."""
+        return True
+
     def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
         """Fill once, at the press."""
         yield _filled(view, event)
 
 
 def _filled(view: ToolView, event: PointerEvent) -> MaskPatch | None:
-    if not (0 <= event.row < view.height and 0 <= event.col < view.width):
+    pixel = pixel_at(event, view.height, view.width)
+    if pixel is None:
         return None
-    row, col = math.floor(event.row), math.floor(event.col)
-    value = view.ignore_index if event.secondary else view.active_class
-    same = view.label_map == view.label_map[row, col]
-    whole = BBox(0, 0, view.height, view.width)
+    value = painted_class(view, event)
+    same = view.label_map == view.label_map[pixel]
     if not view.options.contiguous:
-        return view.patch_where(same, whole, value)
-    import cv2
-
-    # cv2 fills 8-bit pictures only and wants a frame of one pixel around the result.
-    flooded = np.zeros((view.height + 2, view.width + 2), np.uint8)
-    neighbours = 8 if view.options.diagonal else 4
-    _, _, _, (left, top, width, height) = cv2.floodFill(
-        same.view(np.uint8),
-        flooded,
-        (col, row),
-        1,
-        flags=neighbours | cv2.FLOODFILL_MASK_ONLY | (1 << 8),
-    )
-    box = BBox(top, left, top + height, left + width)
-    reached = flooded[1:-1, 1:-1][box.slices].astype(np.bool_)
+        return view.patch_where(same, BBox(0, 0, view.height, view.width), value)
+    box, reached = flooded(same, *pixel, diagonal=view.options.diagonal)
     return view.patch_where(reached, box, value)
