@@ -19,7 +19,20 @@ CONTRACTS = tomllib.loads(CONFIGURATION.read_text(encoding="utf-8"))["tool"]["im
 ]
 
 RUN_LINTER = "from importlinter.cli import lint_imports_command as run; run()"
-HEAVY = {"torch", "torchvision", "timm", "numba", "skimage", "scipy", "pandas", "cc3d"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "numba",
+    "skimage",
+    "scipy",
+    "pandas",
+    "cc3d",
+    "openvino",
+    "onnxruntime",
+    "matplotlib",
+    "ray",
+}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "qtawesome", "qtpy"}
 
 PLANTED = {

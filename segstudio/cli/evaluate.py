@@ -25,6 +25,7 @@ from segstudio.core.errors import CancelledError, UsageError
 
 if TYPE_CHECKING:
     from segstudio.cli.progress import RunDisplay
+    from segstudio.core.label_space import LabelMapping
     from segstudio.datasets.base import Dataset
     from segstudio.metrics.report import EvaluationReport
 
@@ -39,7 +40,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write report.json, classes.csv, samples.csv and confusion.csv there.",
+            help="Also write report.html there (scores, plots and failures in one file), "
+            "report.json, classes.csv, samples.csv and confusion.csv.",
         ),
     ] = None,
     json: JsonFlag = False,
@@ -60,7 +62,7 @@ def evaluate(
             "name a folder of label maps with --ground-truth."
         )
     with RunDisplay() as display:
-        result = _evaluate(opened, model or [], options, display)
+        result, folder, mapping = _evaluate(opened, model or [], options, display)
     # An image that failed is also one that has no score, whether it has ground truth or not.
     known = {sample_id for sample_id, _ in result.failed}
     lost = {entry.sample_id: entry.error for entry in display.failed}
@@ -70,9 +72,7 @@ def evaluate(
     told |= {entry.sample_id for entry in display.unscored}
     say_failures([entry for entry in result.failed if entry[0] not in told])
     if report is not None:
-        from segstudio.session.report_files import write_report
-
-        write_report(result, report)
+        _write_report(result, report, opened, folder, mapping)
         say(f"The report is in {report}.")
     if json:
         print_json(result.to_json())
@@ -81,16 +81,37 @@ def evaluate(
     return 1 if result.failed else 0
 
 
+def _write_report(
+    result: EvaluationReport,
+    folder: Path,
+    dataset: Dataset,
+    project: Path,
+    mapping: LabelMapping | None,
+) -> None:
+    from segstudio.project.layout import ProjectLayout
+    from segstudio.project.store import Store
+    from segstudio.session.report_files import write_report
+    from segstudio.session.report_html import ReportSource, write_html_report
+
+    write_report(result, folder)
+    layout = ProjectLayout(project)
+    store = Store(layout.database)
+    try:
+        write_html_report(result, folder, ReportSource(dataset, store, layout, mapping))
+    finally:
+        store.close()
+
+
 def _evaluate(
     dataset: Dataset, models: list[str], options: RunOptions, display: RunDisplay
-) -> EvaluationReport:
-    """Return the report of the named models, or of the runs that are there."""
+) -> tuple[EvaluationReport, Path, LabelMapping | None]:
+    """Return the report of the named models, or of the runs that are there; project, mapping."""
     from segstudio.project.layout import ProjectLayout
     from segstudio.project.store import Store
     from segstudio.session.evaluation import evaluate_runs
 
     if models:
-        request = build_request(dataset, models, options)
+        request = replace(build_request(dataset, models, options), must_score=True)
         runs = execute(request, display)
         folder, mapping = request.project, request.mapping
     else:
@@ -108,8 +129,9 @@ def _evaluate(
         runs = runs or [record.run for record in store.runs()]
         if not runs:
             raise UsageError(f"The project {folder} holds no runs yet; name a model with -m.")
-        return evaluate_runs(
+        result = evaluate_runs(
             dataset, store, layout, runs, mapping=mapping, progress=count_progress
         )
+        return result, folder, mapping
     finally:
         store.close()

@@ -59,7 +59,7 @@ def ood(
     ] = 500,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also write ood.json and categories.csv there."),
+        typer.Option(metavar="DIR", help="Also write ood.html, ood.json and categories.csv there."),
     ] = None,
     json: JsonFlag = False,
     *,
@@ -106,8 +106,17 @@ def ood(
     say_failures([entry for entry in failed if entry[0] not in told])
     if report is not None:
         from segstudio.session.ood import write_ood_report
+        from segstudio.session.report_html import write_ood_html
 
         write_ood_report(results, failed, report)
+        settings = {
+            "dataset": opened.root.resolve(),
+            "images": len(opened),
+            "mapping": mapping.name,
+            "in distribution": in_distribution or "–",
+            "smallest components": f"{smallest_target} and {smallest_predicted} pixels",
+        }
+        write_ood_html(results, failed, report, settings=settings)
         say(f"The report is in {report}.")
     if json:
         print_json(ood_json(results, failed))
