@@ -59,9 +59,21 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE results ADD COLUMN image_mtime_ns INTEGER;
     ALTER TABLE results ADD COLUMN image_digest TEXT;
     """,
+    # Error analysis: counts and regions of one sample. The blobs are large and come last, so that
+    # asking which samples are up to date reads none of them.
+    """
+    CREATE TABLE errors (
+        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+        sample_id TEXT NOT NULL,
+        target TEXT NOT NULL,
+        errors BLOB NOT NULL,
+        regions BLOB NOT NULL,
+        PRIMARY KEY (run, sample_id)
+    ) STRICT;
+    """,
 )
 
-TABLES = ("runs", "results", "counts", "reviews", "corrections")
+TABLES = ("runs", "results", "counts", "errors", "reviews", "corrections")
 """All tables, those that others refer to first."""
 
 

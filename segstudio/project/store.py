@@ -12,71 +12,22 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from segstudio.core.errors import CorruptProjectError, UnknownNameError, WriteError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import did_you_mean
+from segstudio.project.records import ErrorRecord, ResultRecord, RunRecord
 from segstudio.project.schema import migrate
 from segstudio.project.signature import FileSignature
 
-__all__ = ["ResultRecord", "RunRecord", "Store"]
+__all__ = ["ErrorRecord", "ResultRecord", "RunRecord", "Store"]
 
 _BUSY_SECONDS = 30.0
 _CHECKED_BYTES = 1 << 25
 """Larger files are not checked as a whole on opening; damage shows when it is met."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One model over one dataset with one set of options.
-
-    Attributes
-    ----------
-    run, model : str
-        Name of the run; name or path of the model.
-    identity : str
-        JSON of everything that decides the results; equal identities are the same run.
-    label_space : LabelSpace
-        What the label maps mean.
-    options : dict
-        The options, for a person to read.
-    created : float
-        Seconds since the epoch.
-    """
-
-    run: str
-    model: str
-    identity: str
-    label_space: LabelSpace
-    options: dict[str, Any]
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResultRecord:
-    """What became of one sample in a run.
-
-    Attributes
-    ----------
-    sample_id : str
-    error : str or None
-        None when its prediction is stored.
-    seconds : float or None
-        From image to files, None when it failed.
-    signature : FileSignature or None
-        The image file it was made of, None when it failed or an older version entered it.
-    finished : float
-        When it was entered, seconds since the epoch.
-    """
-
-    sample_id: str
-    error: str | None
-    seconds: float | None
-    signature: FileSignature | None = None
-    finished: float = field(default=0.0, compare=False)
 
 
 class Store:
@@ -251,8 +202,8 @@ class Store:
     def forget_results(self, run: str) -> None:
         """Forget what a run has finished, so that it starts again."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM results WHERE run = ?", (run,))
-            connection.execute("DELETE FROM counts WHERE run = ?", (run,))
+            for table in ("results", "counts", "errors"):
+                connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
     # -- results ----------------------------------------------------------------------------
 
@@ -276,9 +227,10 @@ class Store:
         """
         with self._transaction() as connection:
             self._enter(connection, run, sample_id, None, seconds, signature)
-            connection.execute(
-                "DELETE FROM counts WHERE run = ? AND sample_id = ?", (run, sample_id)
-            )
+            for table in ("counts", "errors"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE run = ? AND sample_id = ?", (run, sample_id)
+                )
             if counts is not None:
                 connection.execute(
                     "INSERT INTO counts VALUES (?, ?, ?, ?, ?)", (run, sample_id, *counts)
@@ -358,6 +310,39 @@ class Store:
         """Return the per-image mIoU by sample, None where no class has a union."""
         rows = self._query("SELECT sample_id, miou FROM counts WHERE run = ?", (run,))
         return dict(rows)
+
+    # -- error analysis ---------------------------------------------------------------------
+
+    def save_errors(self, run: str, record: ErrorRecord) -> bool:
+        """Replace the error analysis of a sample; False when its prediction was redone meanwhile.
+
+        Then nothing is entered: what was analysed is no longer there.
+        """
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "INSERT OR REPLACE INTO errors (run, sample_id, target, errors, regions) "
+                "SELECT run, sample_id, ?, ?, ? FROM results "
+                "WHERE run = ? AND sample_id = ? AND error IS NULL AND finished = ?",
+                (
+                    record.target,
+                    record.errors,
+                    record.regions,
+                    run,
+                    record.sample_id,
+                    record.finished,
+                ),
+            )
+            return cursor.rowcount > 0
+
+    def error_keys(self, run: str) -> dict[str, str]:
+        """Return the key of the ground truth by analysed sample."""
+        return dict(self._query("SELECT sample_id, target FROM errors WHERE run = ?", (run,)))
+
+    def errors(self, run: str, sample_ids: Iterable[str]) -> dict[str, tuple[bytes, bytes]]:
+        """Return (error counts, error regions) of those of the samples that were analysed."""
+        query = "SELECT errors, regions FROM errors WHERE run = ? AND sample_id = ?"
+        found = ((key, self._query(query, (run, key))) for key in sample_ids)
+        return {key: rows[0] for key, rows in found if rows}
 
     # -- reviews and corrections ------------------------------------------------------------
 

@@ -129,7 +129,7 @@ class JobState:
     message : str
         One sentence, mostly empty.
     unit : str
-        What is counted: "samples" or "bytes".
+        What is counted: "samples" of a run, "bytes", or samples that are "analysed".
     """
 
     job_id: str

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from segstudio.core.errors import SegStudioError, UsageError
+from segstudio.core.errors import UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import Image, LabelMap
 from segstudio.datasets.base import Dataset
@@ -26,8 +25,10 @@ from segstudio.project.layout import LAYERS, ProjectLayout, choose_project_folde
 from segstudio.project.store import RunRecord, Store
 from segstudio.session.corrections import Correction, Corrections
 from segstudio.session.downloads import Downloads
+from segstudio.session.errors_job import ErrorJobs
 from segstudio.session.evaluation import evaluate_runs
 from segstudio.session.events import JobState, ModelReport, PredictionReady, SampleFailed
+from segstudio.session.exporting import collect_export_items
 from segstudio.session.jobs import Jobs
 from segstudio.session.library import ModelLibrary
 from segstudio.session.runner import RunRequest
@@ -35,7 +36,9 @@ from segstudio.session.settings import Settings
 from segstudio.session.worker import WorkerClient
 
 if TYPE_CHECKING:
+    from segstudio.analysis.regions import RegionFilter
     from segstudio.session.analysis import Analysis
+    from segstudio.session.error_analysis import ErrorAnalysis, ErrorSummary, RegionSelection
 
 __all__ = ["RunInfo", "Session"]
 
@@ -78,6 +81,8 @@ class Session:
         self._lock = threading.RLock()
         self._jobs = Jobs(self, WorkerClient)
         self._downloads = Downloads(self)
+        self._error_jobs = ErrorJobs(self)
+        self._errors: ErrorAnalysis | None = None
         self.library = ModelLibrary(self, WorkerClient)
 
     # -- the dataset ------------------------------------------------------------------------
@@ -106,6 +111,7 @@ class Session:
         store = Store(ProjectLayout(folder).database)
         with self._lock:
             self._jobs.cancel_all()
+            self._error_jobs.cancel_all()
             self._close_project()
             self._generation += 1
             self.dataset, self._store = dataset, store
@@ -224,12 +230,13 @@ class Session:
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; what it finished is kept."""
-        if not self._downloads.cancel(job_id):
+        if not (self._downloads.cancel(job_id) or self._error_jobs.cancel(job_id)):
             self._jobs.cancel(job_id)
 
     def jobs(self) -> list[JobState]:
-        """Return the jobs of this session: its runs, then its downloads, each oldest first."""
-        return [*self._jobs.states(), *self._downloads.states()]
+        """Return the jobs of this session: runs, downloads, error analyses, each oldest first."""
+        jobs = self._jobs, self._downloads, self._error_jobs
+        return [state for part in jobs for state in part.states()]
 
     def read_layer(self, run: str, layer: str, sample_id: str) -> NDArray[Any] | None:
         """Return a stored layer of a run.
@@ -277,6 +284,32 @@ class Session:
         from segstudio.session.analysis import Analysis
 
         return Analysis(self._opened(), self.store, self.layout, mapping=mapping)
+
+    # -- errors -----------------------------------------------------------------------------
+
+    @property
+    def errors(self) -> ErrorAnalysis:
+        """The error analysis of the open project; it keeps what it read of the store."""
+        from segstudio.session.error_analysis import ErrorAnalysis
+
+        with self._lock:
+            if self._errors is None:
+                self._errors = ErrorAnalysis(self._opened(), self.store, self.layout)
+            return self._errors
+
+    def start_error_analysis(self, run: str) -> str | None:
+        """Find the error regions that a run lacks and return the job's id, None if none lack."""
+        return self._error_jobs.start(run, self.errors)
+
+    def error_summary(self, run: str) -> ErrorSummary:
+        """Return kinds, boundary IoU and scores by size from what is stored of a run's errors."""
+        return self.errors.summary(run)
+
+    def error_regions(
+        self, run: str, wanted: RegionFilter | None = None, *, limit: int | None = None
+    ) -> RegionSelection:
+        """Return a run's stored error regions, the largest and most confident first."""
+        return self.errors.regions(run, wanted, limit=limit)
 
     def status(self, sample_id: str) -> str:
         """Return "new", "predicted", "in progress", "corrected" or a review state set by hand."""
@@ -347,63 +380,20 @@ class Session:
 
     def export_items(self, what: str) -> tuple[list[ExportItem], LabelSpace]:
         """Return the samples that have ``what``, and its label space; see `export`."""
-        dataset = self._opened()
-        kind, _, run = what.partition(":")
-        space: LabelSpace | None
-        if kind == "prediction":
-            space = self.store.run(run).label_space
-            have = {key for key, entry in self.store.results(run).items() if entry.error is None}
-        elif kind == "corrections":
-            have = self.store.corrected_samples()
-            spaces = [self.store.correction_label_space(sample_id) for sample_id in sorted(have)]
-            space = spaces[0] if spaces else None
-            if any(other != space for other in spaces):
-                raise UsageError("The corrections are in several label spaces; export them apart.")
-        elif kind == "ground-truth":
-            space = dataset.label_space
-            have = {entry.sample_id for entry in dataset.samples if entry.target_path is not None}
-        else:
-            raise UsageError(
-                f"One exports corrections, ground-truth or prediction:RUN, not {what!r}."
-            )
-        if not have or space is None:
-            raise UsageError(f"{dataset.root} has no {what.replace('-', ' ')} to export.")
-        items = [
-            ExportItem(
-                sample,
-                read_label_map=partial(self._read_export, kind, run, sample.sample_id),
-                read_image=partial(dataset.read_image, sample),
-            )
-            for sample in dataset.samples
-            if sample.sample_id in have
-        ]
-        return items, space
-
-    def _read_export(self, kind: str, run: str, sample_id: str) -> LabelMap:
-        if kind == "prediction":
-            return read_source_map(self.layout.layer(run, "labels", sample_id))
-        if kind == "corrections":
-            return read_source_map(self.layout.correction(sample_id))
-        target = self.read_target(sample_id)
-        if target is None:
-            raise SegStudioError(f"{sample_id} has no ground truth.")
-        return target
-
-    # -- the end ----------------------------------------------------------------------------
+        return collect_export_items(self._opened(), self.store, self.layout, what)
 
     def _close_project(self) -> None:
         if self._corrections is not None:
             self._corrections.close()
         if self._store is not None:
             self._store.close()
-        self._corrections = self._store = self._layout = self.dataset = None
+        self._corrections = self._store = self._layout = self.dataset = self._errors = None
 
     def close(self) -> None:
         """Cancel what runs, stop the worker process and close the project."""
         self._downloads.close()
+        self._error_jobs.close()
         self.library.close()
         self._jobs.close()
         with self._lock:
             self._close_project()
-
-

@@ -7,7 +7,7 @@ exists in one place only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
@@ -19,8 +19,8 @@ __all__ = ["ACTIONS", "HELD_KEYS", "MENUS", "WORKSPACES", "ActionSpec", "Actions
 MENUS = ("File", "Edit", "View", "Run", "Help")
 """Menus in order; every action with a menu is in one of them."""
 
-WORKSPACES = ("browse", "correct")
-"""Workspaces in the order of their keys Ctrl+1, Ctrl+2."""
+WORKSPACES = ("browse", "correct", "analyse")
+"""Workspaces from left to right; their keys are Ctrl+1, Ctrl+2, Ctrl+4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
 
     _S("workspace_browse", "Browse", ("Ctrl+1",), None, "View", True, "workspace"),
     _S("workspace_correct", "Correct", ("Ctrl+2",), None, "View", True, "workspace"),
+    _S("workspace_analyse", "Analyse", ("Ctrl+4",), None, "View", True, "workspace"),
     _S("previous_sample", "Previous image", ("A", "Left", "Up"), "previous", "View", soft=True,
        separated=True, scope="Browse"),
     _S("next_sample", "Next image", ("D", "Right", "Down"), "next", "View", soft=True,
+       scope="Browse"),
+    _S("next_region", "Next error region", ("Ctrl+J",), None, "View", scope="Browse"),
+    _S("previous_region", "Previous error region", ("Ctrl+Shift+J",), None, "View",
        scope="Browse"),
     _S("fit", "Fit image", ("Ctrl+F",), "fit", "View", separated=True, scope="View"),
     _S("actual_size", "100 %", ("Ctrl+0",), "actual", "View", scope="View"),
@@ -110,11 +114,13 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _S("shortcuts", "Keyboard shortcuts", ("F1",), "keyboard", "Help"),
     _S("about", "About SegStudio", (), "info", "Help", separated=True),
 
-    _S("tool_brush", "Brush", ("B", "P"), "brush", None, True, "tool", scope="Correct"),
-    _S("tool_eraser", "Eraser", ("E",), "eraser", None, True, "tool", scope="Correct"),
-    _S("tool_fill", "Fill", ("F", "G"), "fill", None, True, "tool", scope="Correct"),
+    # The tools that paint come from their registry; the two here do not change anything.
     _S("tool_pick", "Pick class", ("L", "I"), "pick", None, True, "tool", scope="Correct"),
     _S("tool_pan", "Pan", ("Z", "H"), "pan", None, True, "tool", scope="Correct"),
+    # Enabled only while a polygon or a line waits for its next corner.
+    _S("finish_shape", "Finish polygon or line", ("Return", "Enter"), "check", scope="Correct"),
+    _S("shape_back", "Take the last corner back", ("Backspace",), None, scope="Correct"),
+    _S("cancel_shape", "Give up the polygon or line", ("Esc",), "cancel", scope="Correct"),
     *(
         _S(f"favourite_{digit}", f"Paint with class {digit}", (str(digit),), scope="Correct")
         for digit in range(1, 10)
@@ -128,7 +134,7 @@ HELD_KEYS: tuple[tuple[str, str, str], ...] = (
     ("Space, held", "Move the picture, whatever the tool", "View"),
     ("Wheel", "Zoom at the pointer", "View"),
     ("Alt + wheel", "Brush size", "Correct"),
-    ("Right button", "Erase with the brush", "Correct"),
+    ("Right button", "Make unlabelled instead of painting", "Correct"),
     ("Alt + click on a class", "Show only this class", "View"),
     ("Shift, held", "Read the runner-up class and its entropy", "View"),
 )
@@ -140,27 +146,46 @@ class Actions(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._specs = {spec.action_id: spec for spec in ACTIONS}
+        self._specs: dict[str, ActionSpec] = {}
         self._actions: dict[str, QAction] = {}
-        groups: dict[str, QActionGroup] = {}
+        self._groups: dict[str, QActionGroup] = {}
         for spec in ACTIONS:
-            action = QAction(spec.title, self)
-            action.setObjectName(spec.action_id)
-            if spec.icon:
-                action.setIcon(icon(spec.icon))
-                action.setIconVisibleInMenu(spec.menu is not None)
-            if spec.checkable:
-                action.setCheckable(True)
-            if spec.group:
-                group = groups.setdefault(spec.group, QActionGroup(self))
-                group.addAction(action)
-            action.setShortcuts([QKeySequence(key) for key in spec.keys])
-            if spec.keys:
-                key = QKeySequence(spec.keys[0]).toString(QKeySequence.SequenceFormat.NativeText)
-                action.setToolTip(f"{spec.title.rstrip('…')}  ({key})")
-            else:
-                action.setToolTip(spec.title.rstrip("…"))
-            self._actions[spec.action_id] = action
+            self.add(spec)
+
+    @property
+    def specs(self) -> tuple[ActionSpec, ...]:
+        """The table, with what was added to it."""
+        return tuple(self._specs.values())
+
+    def add(self, spec: ActionSpec, *, help: str = "") -> QAction:
+        """Make the action of one more line, as for a tool; keys that are taken are left out.
+
+        Parameters
+        ----------
+        spec : ActionSpec
+            The line; its identifier is new.
+        help : str
+            A sentence for the tooltip.
+        """
+        taken = {key for known in self._specs.values() for key in known.keys}
+        spec = replace(spec, keys=tuple(key for key in spec.keys if key not in taken))
+        action = QAction(spec.title, self)
+        action.setObjectName(spec.action_id)
+        if spec.icon:
+            action.setIcon(icon(spec.icon))
+            action.setIconVisibleInMenu(spec.menu is not None)
+        action.setCheckable(spec.checkable)
+        if spec.group:
+            self._groups.setdefault(spec.group, QActionGroup(self)).addAction(action)
+        action.setShortcuts([QKeySequence(key) for key in spec.keys])
+        words = spec.title.rstrip("…")
+        if spec.keys:
+            key = QKeySequence(spec.keys[0]).toString(QKeySequence.SequenceFormat.NativeText)
+            words = f"{words}  ({key})"
+        action.setToolTip(f"{words}\n{help}" if help else words)
+        self._specs[spec.action_id] = spec
+        self._actions[spec.action_id] = action
+        return action
 
     def __getitem__(self, action_id: str) -> QAction:
         return self._actions[action_id]

@@ -54,6 +54,7 @@ class Application(QObject):
     def join(self) -> None:
         """Make the session and the controllers."""
         from segstudio.session.session import Session
+        from segstudio.ui.controllers.analyse import AnalyseController
         from segstudio.ui.controllers.browse import BrowseController
         from segstudio.ui.controllers.commands import CommandsController
         from segstudio.ui.controllers.desk import Desk
@@ -81,6 +82,9 @@ class Application(QObject):
         self.edit = EditController(window, session, tasks, desk, self.scores)
         self.models = ModelsController(window, session, bridge, tasks, self.predict)
         self.browse.checkpoint_found.connect(self.models.open_checkpoint)
+        self.analyse = AnalyseController(
+            window, session, bridge, tasks, desk, self.predict, self.edit
+        )
         self.readout = ReadoutController(window, session, desk)
         self.commands = CommandsController(
             window, session, tasks, desk, self.edit, self.models, self.themes

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QEvent, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import (
     QCloseEvent,
     QDragEnterEvent,
@@ -23,32 +23,34 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QMainWindow,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.actions import WORKSPACES, Actions
 from segstudio.ui.canvas.image_canvas import ImageCanvas
+from segstudio.ui.dock_layouts import DockLayouts, decode, encode
 from segstudio.ui.models.jobs import JobsModel
 from segstudio.ui.models.legend import LegendModel
+from segstudio.ui.models.regions import RegionModel
 from segstudio.ui.models.samples import SampleListModel
 from segstudio.ui.models.scores import ImageScoreModel, ScoreTableModel
 from segstudio.ui.panels.classes import ClassesPanel
+from segstudio.ui.panels.confusion import ConfusionPanel
 from segstudio.ui.panels.jobs import JobsPanel
+from segstudio.ui.panels.kinds import KindsPanel
 from segstudio.ui.panels.layers import LayersPanel
+from segstudio.ui.panels.regions import RegionsPanel
 from segstudio.ui.panels.samples import SamplesPanel
 from segstudio.ui.panels.scores import ScoresPanel
 from segstudio.ui.panels.tools import ToolColumn, ToolStrip
+from segstudio.ui.panels.uncertainty import UncertaintyPanel
 from segstudio.ui.widgets.bars import StatusBar, TopBar
 from segstudio.ui.widgets.basic import dropped_paths
 from segstudio.ui.widgets.docks import PanelDock
 from segstudio.ui.widgets.notice import Notice, NoticeArea
 
 __all__ = ["MainWindow"]
-
-LAYOUT_VERSION = 1
-"""Saved layouts of another version are not restored."""
 
 _HOLD_KEYS = (Qt.Key.Key_V, Qt.Key.Key_0)
 
@@ -74,6 +76,7 @@ class MainWindow(QMainWindow):
         self.class_scores = ScoreTableModel(self)
         self.image_scores = ImageScoreModel(self)
         self.jobs = JobsModel(self)
+        self.regions = RegionModel(self)
         self.canvas = ImageCanvas()
         self.notices = NoticeArea()
         self.tool_column = ToolColumn(self.actions_)
@@ -85,8 +88,11 @@ class MainWindow(QMainWindow):
         self.classes_panel = ClassesPanel(self.legend)
         self.scores_panel = ScoresPanel(self.class_scores, self.image_scores)
         self.jobs_panel = JobsPanel(self.jobs)
+        self.confusion_panel = ConfusionPanel()
+        self.regions_panel = RegionsPanel(self.regions)
+        self.kinds_panel = KindsPanel()
+        self.uncertainty_panel = UncertaintyPanel()
         self._workspace = "browse"
-        self._layouts: dict[str, QByteArray] = {}
         self._hidden_docks: list[PanelDock] | None = None
         self._held: set[int] = set()
         self._build()
@@ -117,18 +123,12 @@ class MainWindow(QMainWindow):
             "classes": PanelDock("dockClasses", "Classes", self.classes_panel, foldable=True),
             "scores": PanelDock("dockScores", "Scores", self.scores_panel),
             "jobs": PanelDock("dockJobs", "Jobs", self.jobs_panel),
+            "confusion": PanelDock("dockConfusion", "Confusion", self.confusion_panel),
+            "regions": PanelDock("dockRegions", "Error regions", self.regions_panel),
+            "kinds": PanelDock("dockKinds", "Kinds of errors", self.kinds_panel),
+            "uncertainty": PanelDock("dockUncertainty", "Uncertainty", self.uncertainty_panel),
         }
-        areas = Qt.DockWidgetArea
-        left, right, bottom = (
-            areas.LeftDockWidgetArea,
-            areas.RightDockWidgetArea,
-            areas.BottomDockWidgetArea,
-        )
-        for area in (left, right, bottom):
-            self.setTabPosition(area, QTabWidget.TabPosition.North)
-        self.setCorner(Qt.Corner.BottomLeftCorner, areas.LeftDockWidgetArea)
-        self.setCorner(Qt.Corner.BottomRightCorner, areas.RightDockWidgetArea)
-        self._dock_all()
+        self._layouts = DockLayouts(self, self.docks)
         view_menu = self.top_bar.menus.findChild(QObject, "menuView")
         panels = view_menu.addMenu("Panels")  # type: ignore[union-attr]
         for dock in self.docks.values():
@@ -137,26 +137,6 @@ class MainWindow(QMainWindow):
         self.tool_strip.hide()
         self.setMinimumSize(880, 560)
         self.resize(1440, 900)
-
-    def _dock_all(self) -> None:
-        areas = Qt.DockWidgetArea
-        docks = self.docks
-        self.addDockWidget(areas.LeftDockWidgetArea, docks["samples"])
-        self.addDockWidget(areas.RightDockWidgetArea, docks["layers"])
-        self.addDockWidget(areas.RightDockWidgetArea, docks["classes"])
-        self.splitDockWidget(docks["layers"], docks["classes"], Qt.Orientation.Vertical)
-        self.addDockWidget(areas.BottomDockWidgetArea, docks["scores"])
-        self.addDockWidget(areas.BottomDockWidgetArea, docks["jobs"])
-        self.tabifyDockWidget(docks["scores"], docks["jobs"])
-        docks["scores"].raise_()
-        for dock in docks.values():
-            dock.show()
-            dock.set_folded(False)
-        self.resizeDocks(
-            [docks["samples"], docks["layers"]], [280, 312], Qt.Orientation.Horizontal
-        )
-        self.resizeDocks([docks["layers"], docks["classes"]], [236, 480], Qt.Orientation.Vertical)
-        self.resizeDocks([docks["scores"]], [232], Qt.Orientation.Vertical)
 
     def _connect(self) -> None:
         actions = self.actions_
@@ -205,25 +185,19 @@ class MainWindow(QMainWindow):
         if name == self._workspace or name not in WORKSPACES:
             return
         self.actions_["toggle_panels"].setChecked(False)
-        self._layouts[self._workspace] = self.saveState(LAYOUT_VERSION)
-        self._workspace = name
+        before, self._workspace = self._workspace, name
         self.actions_[f"workspace_{name}"].setChecked(True)
         correcting = name == "correct"
         self.tool_column.setVisible(correcting)
         self.tool_strip.setVisible(correcting)
-        if name in self._layouts:
-            self.restoreState(self._layouts[name], LAYOUT_VERSION)
+        self._layouts.switch(before, name)
         self.canvas.setFocus()
         self.workspace_changed.emit(name)
 
     def reset_layout(self) -> None:
         """Put every panel where it was at first."""
         self.actions_["toggle_panels"].setChecked(False)
-        self._layouts.clear()
-        for dock in self.docks.values():
-            dock.setFloating(False)
-            self.removeDockWidget(dock)
-        self._dock_all()
+        self._layouts.reset(self._workspace)
 
     def set_panels_hidden(self, hidden: bool) -> None:
         """Give the picture the whole window, or bring back what was hidden."""
@@ -241,11 +215,9 @@ class MainWindow(QMainWindow):
     def save_layout(self) -> dict[str, Any]:
         """Return geometry and docks as JSON-ready values."""
         self.actions_["toggle_panels"].setChecked(False)
-        layouts = {**self._layouts, self._workspace: self.saveState(LAYOUT_VERSION)}
         return {
-            "geometry": _encode(self.saveGeometry()),
-            "layouts": {name: _encode(state) for name, state in layouts.items()},
-            "folded": [name for name, dock in self.docks.items() if dock.folded],
+            "geometry": encode(self.saveGeometry()),
+            **self._layouts.save(self._workspace),
         }
 
     def restore_layout(self, saved: Any) -> None:
@@ -253,19 +225,8 @@ class MainWindow(QMainWindow):
         if not isinstance(saved, dict):
             return
         if isinstance(saved.get("geometry"), str):
-            self.restoreGeometry(_decode(saved["geometry"]))
-        layouts = saved.get("layouts")
-        if isinstance(layouts, dict):
-            self._layouts = {
-                name: _decode(state)
-                for name, state in layouts.items()
-                if name in WORKSPACES and isinstance(state, str)
-            }
-        if self._workspace in self._layouts:
-            self.restoreState(self._layouts[self._workspace], LAYOUT_VERSION)
-        for name in saved.get("folded") or ():
-            if name in ("layers", "classes"):
-                self.docks[name].set_folded(True)
+            self.restoreGeometry(decode(saved["geometry"]))
+        self._layouts.restore(saved, self._workspace)
 
     # -- words --------------------------------------------------------------------------------
 
@@ -370,11 +331,3 @@ class MainWindow(QMainWindow):
         """Let the controllers finish; nothing is asked."""
         self.closing.emit()
         super().closeEvent(event)
-
-
-def _encode(data: QByteArray) -> str:
-    return bytes(data.toBase64().data()).decode("ascii")
-
-
-def _decode(text: str) -> QByteArray:
-    return QByteArray.fromBase64(text.encode("ascii", "replace"))

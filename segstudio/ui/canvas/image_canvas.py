@@ -14,14 +14,15 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
 )
-from PySide6.QtWidgets import QStackedLayout, QWidget
+from PySide6.QtWidgets import QGraphicsItem, QStackedLayout, QWidget
 
 from segstudio.core.errors import UnknownNameError, UsageError
-from segstudio.core.types import BBox, Image
+from segstudio.core.types import BBox, Image, Mask
 from segstudio.ui.canvas.brush_preview import BrushPreview, BrushShape
 from segstudio.ui.canvas.empty_state import EmptyState
 from segstudio.ui.canvas.layers import Overlay, PhotoLayer
 from segstudio.ui.canvas.pointer_input import Interaction, PointerInput
+from segstudio.ui.canvas.region_outline import RegionOutline
 from segstudio.ui.canvas.viewport import CanvasView, ViewState
 from segstudio.ui.widgets.basic import dropped_paths
 
@@ -80,9 +81,11 @@ class ImageCanvas(QWidget):
         self._percent = 0.0
         self._brush: tuple[float, BrushShape] | None = None
         self._preview = BrushPreview()
+        self._outline = RegionOutline()
         self._drop_frame = _DropFrame(self)
         self._view.add_layer_item(self._photo.item, 0.0)
         self._view.addItem(self._preview)
+        self._view.add_layer_item(self._outline, 1e5)
         self._input = PointerInput(self._view)
         self._pages = QStackedLayout(self)
         self._pages.setContentsMargins(0, 0, 0, 0)
@@ -122,6 +125,7 @@ class ImageCanvas(QWidget):
             RGB, copied; None shows the empty canvas.
         """
         shape = None if image is None else (image.shape[0], image.shape[1])
+        self._outline.set_region(None)
         for overlay in self._overlays:
             overlay.clear()
             overlay.bind(shape)
@@ -132,6 +136,10 @@ class ImageCanvas(QWidget):
         self._view.set_image_shape(shape)
         self._pages.setCurrentWidget(self._empty if image is None else self._view)
         self._input.refresh_hover()
+
+    def set_outline(self, mask: Mask | None, top: int = 0, left: int = 0) -> None:
+        """Outline the pixels of a mask whose first pixel is at ``top``, ``left``; None ends it."""
+        self._outline.set_region(mask, top, left)
 
     def set_layers(self, layers: Sequence[Overlay]) -> None:
         """Show these overlays and no others.
@@ -174,6 +182,10 @@ class ImageCanvas(QWidget):
             if overlay.name == name:
                 return overlay
         raise UnknownNameError(f"The canvas has no layer named {name!r}.")
+
+    def add_preview(self, item: QGraphicsItem) -> None:
+        """Put an item that paints in image coordinates (x = col, y = row) above the overlays."""
+        self._view.add_layer_item(item, 1e5)
 
     def set_empty_message(
         self, title: str, lines: Sequence[str] = (), links: Sequence[tuple[str, str]] = ()

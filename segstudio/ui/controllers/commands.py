@@ -13,7 +13,6 @@ import segstudio
 from segstudio.core.errors import SegStudioError
 from segstudio.inference.catalogue import select_models
 from segstudio.session.session import Session
-from segstudio.ui.actions import ACTIONS
 from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.models import ModelsController
@@ -55,7 +54,7 @@ class CommandsController(QObject):
         actions[f"theme_{themes.choice}"].setChecked(True)
         self._on("export", self.export)
         self._on("command_palette", self.show_palette)
-        self._on("shortcuts", lambda: ShortcutsDialog(window).exec())
+        self._on("shortcuts", lambda: ShortcutsDialog(actions.specs, window).exec())
         self._on("about", lambda: AboutDialog(segstudio.__version__, window).exec())
         window.status.jobs_requested.connect(self._show_jobs)
 
@@ -129,7 +128,7 @@ class CommandsController(QObject):
                 spec.icon or "command",
                 window.actions_[spec.action_id].trigger,
             )
-            for spec in ACTIONS
+            for spec in window.actions_.specs
             if spec.action_id != "command_palette" and window.actions_[spec.action_id].isEnabled()
         ]
         space = self._desk.space

@@ -1,23 +1,17 @@
-"""Painting: pointer events become strokes, strokes become patches, patches repaint their box."""
+"""Corrections: opened and saved with their image, repainted and scored with every stroke."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import replace
-from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QColor
 
 from segstudio.core.errors import SegStudioError
-from segstudio.core.options import build_options, option_fields
 from segstudio.core.patch import MaskPatch
-from segstudio.core.pointer import PointerEvent, PointerKind
-from segstudio.editing.driver import StrokeDriver
-from segstudio.editing.tool import TOOLS
+from segstudio.editing.live_counts import LiveCounts
 from segstudio.session.corrections import GROUND_TRUTH, Correction
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk, Shown
+from segstudio.ui.controllers.painting import Painter
 from segstudio.ui.controllers.score import ScoreController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.main_window import MainWindow
@@ -25,13 +19,11 @@ from segstudio.ui.models.legend import short_name
 
 __all__ = ["EditController"]
 
-_TOOLS = ("brush", "eraser", "fill", "pick", "pan")
-_SHAPES = {"circle": "round", "square": "square"}
 _LIVE_MS = 50
 
 
 class EditController(QObject):
-    """Joins canvas, tools and classes with the session's corrections.
+    """Joins painting, layers, scores and files of the correction shown.
 
     Attributes
     ----------
@@ -56,9 +48,8 @@ class EditController(QObject):
         self._window, self._session, self._tasks = window, session, tasks
         self._desk, self._scores = desk, scores
         self.correction: Correction | None = None
-        self._driver: StrokeDriver | None = None
-        self._last_event: PointerEvent | None = None
-        self._tool = "brush"
+        self._counts: LiveCounts | None = None
+        self._painter = Painter(window, session, tasks, desk)
         self._prediction_was_visible = True
         self._live = QTimer(self)
         self._live.setSingleShot(True)
@@ -68,11 +59,6 @@ class EditController(QObject):
 
     def _connect(self) -> None:
         window, actions = self._window, self._window.actions_
-        for name in _TOOLS:
-            actions[f"tool_{name}"].triggered.connect(
-                lambda _checked, name=name: self._choose_tool(name)
-            )
-        actions["tool_brush"].setChecked(True)
         for digit in range(1, 10):
             actions[f"favourite_{digit}"].triggered.connect(
                 lambda _checked, digit=digit: self._choose_favourite(digit)
@@ -81,9 +67,7 @@ class EditController(QObject):
         actions["redo"].triggered.connect(lambda _checked: self._travel("redo"))
         actions["save"].triggered.connect(lambda _checked: self.save())
         window.workspace_changed.connect(self._on_workspace)
-        window.canvas.pointer.connect(self._on_pointer)
-        window.tool_strip.size_changed.connect(lambda _size: self._follow_tool())
-        window.tool_strip.shape_changed.connect(lambda _shape: self._follow_tool())
+        self._painter.class_picked.connect(self._on_picked)
         window.classes_panel.class_chosen.connect(self.choose_class)
         window.classes_panel.favourite_requested.connect(window.legend.set_favourite)
         window.classes_panel.view.digit_pressed.connect(window.legend.set_favourite)
@@ -105,12 +89,11 @@ class EditController(QObject):
             self._prediction_was_visible = panel.is_visible("prediction")
             panel.set_visible("prediction", False)
             panel.set_visible("correction", True)
-            self._choose_tool(self._tool)
+            self._painter.resume()
             self._on_shown(self._desk.shown)
         else:
+            self._painter.rest()
             panel.set_visible("prediction", self._prediction_was_visible)
-            self._window.canvas.set_interaction("pan")
-            self._window.canvas.set_brush_preview(None)
             self.save_if_dirty()
 
     def _on_shown(self, shown: Shown | None) -> None:
@@ -136,8 +119,9 @@ class EditController(QObject):
         if correction.sample_id != self._desk.sample_id:
             self._session.corrections.release(correction.sample_id)
             return
-        self.correction = correction
+        self.correction = self._painter.correction = correction
         document = correction.document
+        self._counts = LiveCounts(document)
         document.changed.connect(self._on_changed)
         document.state_changed.connect(self._follow_state)
         self._desk.corrected = document.label_map
@@ -162,6 +146,7 @@ class EditController(QObject):
         self._window.show_notice("correct", sentence(error), kind="warning")
 
     def _on_leaving(self, sample_id: str) -> None:
+        self._painter.give_up()
         correction = self.correction
         if correction is None:
             return
@@ -169,7 +154,9 @@ class EditController(QObject):
         document = correction.document
         document.changed.disconnect(self._on_changed, missing_ok=True)
         document.state_changed.disconnect(self._follow_state, missing_ok=True)
-        self.correction = None
+        if self._counts is not None:
+            self._counts.close()
+        self.correction = self._painter.correction = self._counts = None
         self._desk.corrected = None
         try:
             self._session.corrections.release(correction.sample_id)
@@ -177,62 +164,7 @@ class EditController(QObject):
             self._window.show_notice("save", str(error), kind="error")
         self._follow_state()
 
-    # -- strokes ----------------------------------------------------------------------------
-
-    def _on_pointer(self, event: PointerEvent) -> None:
-        correction = self.correction
-        if correction is None:
-            return
-        if self._tool == "pick":
-            if event.kind is PointerKind.PRESS:
-                self._pick(event)
-            return
-        self._last_event = event
-        try:
-            if event.kind is PointerKind.PRESS:
-                self._driver = self._new_driver(correction)
-            if self._driver is not None:
-                self._driver.handle(event)
-        except SegStudioError as error:
-            self._window.show_notice("correct", str(error), kind="error")
-        if event.kind in (PointerKind.RELEASE, PointerKind.CANCEL):
-            self._driver = None
-
-    def _new_driver(self, correction: Correction) -> StrokeDriver:
-        tool = TOOLS.get(self._tool)
-        return StrokeDriver(
-            correction.document,
-            tool(),
-            active_class=self._window.legend.active,
-            options=self._options(tool.Options),
-            source=correction.source_map,
-        )
-
-    def _options(self, options_class: type) -> Any:
-        strip = self._window.tool_strip
-        values = {"size": strip.brush_size, "shape": _SHAPES[strip.brush_shape]}
-        known = {field.name for field in option_fields(options_class)}
-        return build_options(options_class, {key: values[key] for key in values if key in known})
-
-    def _pick(self, event: PointerEvent) -> None:
-        assert self.correction is not None
-        label_map = self.correction.document.label_map
-        row, col = math.floor(event.row), math.floor(event.col)
-        if 0 <= row < label_map.shape[0] and 0 <= col < label_map.shape[1]:
-            value = int(label_map[row, col])
-            if value < self._window.legend.rowCount():
-                self.choose_class(value)
-                self._window.classes_panel.reveal(value)
-
-    def _finish_stroke(self) -> None:
-        """End a stroke where the pointer was seen last, as if it were released there."""
-        driver, self._driver = self._driver, None
-        if driver is None or not driver.is_active or self._last_event is None:
-            return
-        try:
-            driver.handle(replace(self._last_event, kind=PointerKind.RELEASE))
-        except SegStudioError as error:
-            self._window.show_notice("correct", str(error), kind="error")
+    # -- what strokes change ----------------------------------------------------------------
 
     def _on_changed(self, patch: MaskPatch) -> None:
         self._desk.labels["correction"].update_box(patch.box)
@@ -244,11 +176,12 @@ class EditController(QObject):
         correction = self.correction
         if correction is not None:
             confusion = None if correction.live is None else correction.live.confusion
-            self._scores.show_live(confusion, correction.label_space)
+            assert self._counts is not None
+            self._scores.show_live(confusion, self._counts.shares)
 
     def _travel(self, way: str) -> None:
         correction = self.correction
-        if correction is None or correction.document.in_stroke:
+        if correction is None or correction.document.in_stroke or self._painter.is_working:
             return
         try:
             getattr(correction.document, way)()
@@ -259,7 +192,7 @@ class EditController(QObject):
 
     def save_if_dirty(self) -> None:
         """Save when there is something to save; a stroke that goes on is finished first."""
-        self._finish_stroke()
+        self._painter.finish_stroke()
         if self.correction is not None and self.correction.document.is_dirty:
             self.save()
 
@@ -300,25 +233,10 @@ class EditController(QObject):
 
     # -- tool and class ---------------------------------------------------------------------
 
-    def _choose_tool(self, name: str) -> None:
-        self._finish_stroke()
-        self._tool = name
-        self._window.actions_[f"tool_{name}"].setChecked(True)
-        if not self.is_correcting and name != "pan":
-            self._window.set_workspace("correct")
-            return
-        self._follow_tool()
-
-    def _follow_tool(self) -> None:
-        canvas, strip = self._window.canvas, self._window.tool_strip
-        if not self.is_correcting:
-            return
-        canvas.set_interaction("pan" if self._tool == "pan" else "paint")
-        if self._tool in ("brush", "eraser"):
-            shape: Any = strip.brush_shape
-            canvas.set_brush_preview(float(strip.brush_size), shape)
-        else:
-            canvas.set_brush_preview(None)
+    def _on_picked(self, class_index: int) -> None:
+        if class_index < self._window.legend.rowCount():
+            self.choose_class(class_index)
+            self._window.classes_panel.reveal(class_index)
 
     def choose_class(self, class_index: int) -> None:
         """Paint with a class from now on."""

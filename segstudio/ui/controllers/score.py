@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from segstudio.core.errors import SegStudioError
-from segstudio.core.label_space import LabelSpace
+from segstudio.editing.live_counts import count_values
 from segstudio.metrics.report import EvaluationReport
 from segstudio.metrics.scores import iou, mean_iou
 from segstudio.session.session import Session
@@ -116,7 +116,7 @@ class ScoreController(QObject):
         if label_map is None or space is None:
             self._window.legend.set_shares(None)
             return
-        counts = np.bincount(label_map.reshape(-1), minlength=len(space))[: len(space)]
+        counts = count_values(label_map, len(space))
         self._window.legend.set_shares(counts / max(1, label_map.size))
 
     def _read_sample(self) -> None:
@@ -133,12 +133,23 @@ class ScoreController(QObject):
         if self._desk.corrected is None:
             self._show(self._stored, None)
 
-    def show_live(self, confusion: NDArray[np.int64] | None, space: LabelSpace) -> None:
-        """Show the scores of a correction, beside what they were before it."""
+    def show_live(
+        self, confusion: NDArray[np.int64] | None, shares: NDArray[np.float64]
+    ) -> None:
+        """Show the scores of a correction, beside what they were before it.
+
+        Parameters
+        ----------
+        confusion : ndarray of shape (C, C + 1) or None
+            Of ground truth and correction, None without ground truth.
+        shares : ndarray of shape (C,)
+            Each class's share of the correction, 0..1.
+        """
         before = self._stored
         same = before is not None and confusion is not None and before.shape == confusion.shape
         self._show(confusion, before if same else None)
-        self._show_shares()
+        if len(shares) == self._window.legend.rowCount():
+            self._window.legend.set_shares(shares)
 
     def _show(self, confusion: NDArray[np.int64] | None, before: NDArray[np.int64] | None) -> None:
         window = self._window

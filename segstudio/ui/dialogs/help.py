@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeySequence
@@ -18,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from segstudio.ui.actions import ACTIONS, HELD_KEYS
+from segstudio.ui.actions import HELD_KEYS, ActionSpec
 from segstudio.ui.icons import icon
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
@@ -26,10 +27,10 @@ from segstudio.ui.widgets.basic import label
 __all__ = ["AboutDialog", "ShortcutsDialog"]
 
 
-def _sheet() -> dict[str, list[tuple[str, list[str]]]]:
+def _sheet(specs: Sequence[ActionSpec]) -> dict[str, list[tuple[str, list[str]]]]:
     """Return heading -> (words, keys) from the table of actions."""
     sheet: dict[str, list[tuple[str, list[str]]]] = {}
-    for spec in ACTIONS:
+    for spec in specs:
         if not spec.keys or spec.action_id.startswith("favourite_"):
             continue
         keys = [
@@ -46,14 +47,14 @@ def _sheet() -> dict[str, list[tuple[str, list[str]]]]:
 class ShortcutsDialog(QDialog):
     """Every key, made from the same table that the menus are made from."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, specs: Sequence[ActionSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
         self.resize(860, 620)
         columns = QHBoxLayout()
         columns.setSpacing(5 * GRID)
         left, right = QVBoxLayout(), QVBoxLayout()
-        sheet = _sheet()
+        sheet = _sheet(specs)
         for scope in ("View", "Browse", "Run"):
             left.addWidget(self._group(scope, sheet.get(scope, [])))
         for scope in ("Correct", "File", "Window"):

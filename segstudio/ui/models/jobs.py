@@ -33,7 +33,7 @@ class JobView:
     errors : list of (str, str)
         Sample id and one plain sentence.
     unit : str
-        What is counted: "samples" or "bytes".
+        What is counted: "samples", "bytes" or "analysed" samples.
     """
 
     job_id: str

@@ -24,9 +24,10 @@ class LegendModel(QAbstractTableModel):
 
     visibility_changed = Signal(object)  # (C,) bool
     flags_changed = Signal()
+    locks_changed = Signal()
 
-    NAME, SHARE, IOU, EYE = range(4)
-    HEADERS = ("Class", "Share", "IoU", "")
+    NAME, SHARE, IOU, LOCK, EYE = range(5)
+    HEADERS = ("Class", "Share", "IoU", "", "")
 
     ColorRole = Qt.ItemDataRole.UserRole + 1
     VisibleRole = Qt.ItemDataRole.UserRole + 2
@@ -34,6 +35,7 @@ class LegendModel(QAbstractTableModel):
     ActiveRole = Qt.ItemDataRole.UserRole + 4
     ClassRole = Qt.ItemDataRole.UserRole + 5
     SortRole = Qt.ItemDataRole.UserRole + 6
+    LockedRole = Qt.ItemDataRole.UserRole + 7
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -41,6 +43,7 @@ class LegendModel(QAbstractTableModel):
         self._share: NDArray[np.float64] = np.empty(0)
         self._iou: NDArray[np.float64] = np.empty(0)
         self._visible: NDArray[np.bool_] = np.empty(0, bool)
+        self._locked: NDArray[np.bool_] = np.empty(0, bool)
         self._active = 0
         self._favourites: list[int] = []
 
@@ -54,9 +57,11 @@ class LegendModel(QAbstractTableModel):
         self._share = np.full(count, np.nan)
         self._iou = np.full(count, np.nan)
         self._visible = np.ones(count, bool)
+        self._locked = np.zeros(count, bool)
         self._active = 0
         self._favourites = list(range(min(9, count)))
         self.endResetModel()
+        self.locks_changed.emit()
 
     def set_shares(self, shares: NDArray[np.float64] | None) -> None:
         """Set each class's share of the picture, 0..1; None means unknown."""
@@ -110,6 +115,20 @@ class LegendModel(QAbstractTableModel):
         self._visible[:] = True
         self._visibility_done()
 
+    def set_locked(self, class_index: int, locked: bool) -> None:
+        """Protect the pixels of a class from painting, or open them again."""
+        self._locked[class_index] = locked
+        self._changed(class_index, class_index)
+        self.locks_changed.emit()
+
+    def lock_others(self, class_index: int) -> None:
+        """Protect every class but one; when that is so already, open all again."""
+        alone = not self._locked[class_index] and self._locked.sum() == len(self._locked) - 1
+        self._locked[:] = not alone
+        self._locked[class_index] = False
+        self._changed(0, self.rowCount() - 1)
+        self.locks_changed.emit()
+
     # -- questions ----------------------------------------------------------------------------
 
     @property
@@ -126,6 +145,11 @@ class LegendModel(QAbstractTableModel):
     def visible(self) -> NDArray[np.bool_]:
         """Which classes are shown, a copy of shape (C,)."""
         return self._visible.copy()
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """The classes whose pixels painting leaves alone."""
+        return frozenset(int(index) for index in np.flatnonzero(self._locked))
 
     # -- Qt -----------------------------------------------------------------------------------
 
@@ -162,6 +186,8 @@ class LegendModel(QAbstractTableModel):
             return QColor(*self._space.classes[row].color)
         if role == self.VisibleRole:
             return bool(self._visible[row])
+        if role == self.LockedRole:
+            return bool(self._locked[row])
         if role == self.FavouriteRole:
             return self._favourites.index(row) + 1 if row in self._favourites else None
         if role == self.ActiveRole:
@@ -173,6 +199,8 @@ class LegendModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             if column == self.EYE:
                 return "Show or hide; Alt+click shows only this class"
+            if column == self.LOCK:
+                return "Locked pixels of this class cannot be painted; Alt+click locks the others"
             return self._space.classes[row].name
         return None
 

@@ -56,14 +56,14 @@ class _ClassDelegate(QStyledItemDelegate):
         if column == LegendModel.NAME:
             self._paint_name(painter, rect, index, active, visible)
         elif column == LegendModel.EYE:
-            box = QRect(0, 0, 16, 16)
-            box.moveCenter(rect.center())
-            draw_icon(
-                painter,
-                box,
-                "visible" if visible else "hidden",
-                colors.color("muted" if visible else "faint"),
-            )
+            color = colors.color("muted" if visible else "faint")
+            _paint_icon(painter, rect, "visible" if visible else "hidden", color)
+        elif column == LegendModel.LOCK:
+            locked = bool(index.data(LegendModel.LockedRole))
+            # A whole column of open locks would be noise: one shows where the pointer is.
+            if locked or state & QStyle.StateFlag.State_MouseOver:
+                color = colors.color("warn" if locked else "faint")
+                _paint_icon(painter, rect, "locked" if locked else "unlocked", color)
         else:
             painter.setPen(colors.color("text" if visible else "faint"))
             painter.drawText(
@@ -99,6 +99,12 @@ class _ClassDelegate(QStyledItemDelegate):
             str(index.data()), Qt.TextElideMode.ElideRight, room.width()
         )
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, name)
+
+
+def _paint_icon(painter: QPainter, rect: QRect, name: str, color: QColor) -> None:
+    box = QRect(0, 0, 16, 16)
+    box.moveCenter(rect.center())
+    draw_icon(painter, box, name, color)
 
 
 class _ClassProxy(QSortFilterProxyModel):
@@ -169,7 +175,7 @@ class ClassesPanel(QWidget):
         header = self.view.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(LegendModel.NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((1, 66), (2, 46), (3, 30)):
+        for column, width in ((1, 62), (2, 44), (3, 24), (4, 28)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
         header.setSectionsMovable(False)
@@ -198,7 +204,12 @@ class ClassesPanel(QWidget):
 
         class_index = int(index.data(LegendModel.ClassRole))
         alt = QApplication.keyboardModifiers() & Qt.KeyboardModifier.AltModifier
-        if alt:
+        if index.column() == LegendModel.LOCK:
+            if alt:
+                self._model.lock_others(class_index)
+            else:
+                self._model.set_locked(class_index, not index.data(LegendModel.LockedRole))
+        elif alt:
             self._model.solo(class_index)
         elif index.column() == LegendModel.EYE:
             self._model.set_visible(class_index, not index.data(LegendModel.VisibleRole))
@@ -206,7 +217,7 @@ class ClassesPanel(QWidget):
             self.class_chosen.emit(class_index)
 
     def _on_double_clicked(self, index: QModelIndex) -> None:
-        if index.column() != LegendModel.EYE:
+        if index.column() not in (LegendModel.EYE, LegendModel.LOCK):
             self._model.solo(int(index.data(LegendModel.ClassRole)))
 
     def _choose_first(self) -> None:

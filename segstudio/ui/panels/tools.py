@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QButtonGroup,
+    QFrame,
+    QGridLayout,
     QHBoxLayout,
+    QScrollArea,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from segstudio.core.options import OptionField
 from segstudio.ui.actions import Actions
 from segstudio.ui.icons import icon
+from segstudio.ui.panels.protect import ProtectButton
+from segstudio.ui.panels.tool_options import ToolOptions
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.basic import ElidedLabel, JumpSlider, label, rule, tool_button
 
-__all__ = ["BRUSH_LIMITS", "TOOLS", "ToolColumn", "ToolStrip", "next_size"]
+__all__ = ["BRUSH_LIMITS", "ToolColumn", "ToolStrip", "next_size"]
 
-TOOLS = ("brush", "eraser", "fill", "pick", "pan")
-"""Tools of the column, from top to bottom."""
-
-BRUSH_LIMITS = (1, 1024)
+BRUSH_LIMITS = (1, 2000)
 """Smallest and largest brush, pixels of the image."""
 
 _STEPS = 200  # of the slider
@@ -61,22 +67,41 @@ class Swatch(QWidget):
         painter.end()
 
 
-class ToolColumn(QWidget):
-    """Brush, eraser, fill, pick and pan."""
+class ToolColumn(QScrollArea):
+    """The tools by group, two side by side, then pick, pan, undo and redo.
+
+    A low window scrolls it with the wheel.
+    """
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._actions = actions
         self.setObjectName("toolColumn")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        layout = QVBoxLayout(self)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidgetResizable(True)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.set_groups([])
+
+    def set_groups(self, groups: Sequence[Sequence[str]]) -> None:
+        """Show the actions of these identifiers, each group below the one before."""
+        body = QWidget()
+        body.setObjectName("toolColumn")
+        layout = QVBoxLayout(body)
         layout.setContentsMargins(4, 4, 4, 4)
-        layout.setSpacing(2)
-        for name in TOOLS:
-            layout.addWidget(tool_button(actions[f"tool_{name}"]))
-        layout.addSpacing(GRID)
-        for name in ("undo", "redo"):
-            layout.addWidget(tool_button(actions[name]))
+        layout.setSpacing(GRID)
+        for group in (*groups, ("tool_pick", "tool_pan"), ("undo", "redo")):
+            grid = QGridLayout()
+            grid.setSpacing(2)
+            for place, action_id in enumerate(group):
+                button = tool_button(self._actions[action_id])
+                grid.addWidget(button, place // 2, place % 2)
+            layout.addLayout(grid)
         layout.addStretch(1)
+        self.setWidget(body)
+        self.setFixedWidth(body.sizeHint().width())
 
 
 class ToolStrip(QWidget):
@@ -84,6 +109,7 @@ class ToolStrip(QWidget):
 
     size_changed = Signal(int)
     shape_changed = Signal(str)
+    option_changed = Signal(str, object)
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -91,9 +117,10 @@ class ToolStrip(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._swatch = Swatch()
         self._name = ElidedLabel("No class")
-        self._name.setFixedWidth(15 * GRID)
+        self._name.setMaximumWidth(15 * GRID)
         self._slider = JumpSlider(0, _STEPS, 0)
-        self._slider.setFixedWidth(16 * GRID)
+        self._slider.setMinimumWidth(7 * GRID)
+        self._slider.setMaximumWidth(16 * GRID)
         self._slider.setAccessibleName("Brush size")
         self._slider.setToolTip("Brush size  ([ and ], or Alt + wheel)")
         self._spin = QSpinBox()
@@ -105,6 +132,9 @@ class ToolStrip(QWidget):
         self._shapes = QButtonGroup(self)
         self._buttons: dict[str, QToolButton] = {}
         self._state = ElidedLabel("", role="muted")
+        self._options = ToolOptions()
+        self._options.changed.connect(self.option_changed)
+        self.protect = ProtectButton()
         self._arrange(actions)
         self.set_size(20)
         self._slider.valueChanged.connect(lambda value: self._set(_size_of(value)))
@@ -117,7 +147,8 @@ class ToolStrip(QWidget):
         layout.addWidget(self._swatch)
         layout.addWidget(self._name)
         layout.addWidget(rule())
-        layout.addWidget(label("Size", style="muted"))
+        self._size_label = label("Size", style="muted")
+        layout.addWidget(self._size_label)
         layout.addWidget(self._slider)
         layout.addWidget(self._spin)
         for shape, tip in (("circle", "Round brush"), ("square", "Square brush")):
@@ -132,6 +163,11 @@ class ToolStrip(QWidget):
             self._shapes.addButton(button)
             self._buttons[shape] = button
             layout.addWidget(button)
+        layout.addWidget(self._options)
+        self._options.hide()
+        self._rule = rule()
+        layout.addWidget(self._rule)
+        layout.addWidget(self.protect)
         layout.addWidget(rule())
         layout.addWidget(self._state, 1)
         layout.addWidget(tool_button(actions["toggle_outlines"], size=18, name="plain"))
@@ -160,6 +196,29 @@ class ToolStrip(QWidget):
     def step_size(self, steps: int) -> None:
         """Make the brush larger or smaller."""
         self._set(next_size(self._spin.value(), steps))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return no width: many options are cut off rather than take room from the panels."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def set_fields(self, fields: Sequence[OptionField], values: dict[str, Any]) -> None:
+        """Show a tool's options; size and shape are those of all brushes.
+
+        Parameters
+        ----------
+        fields : sequence of OptionField
+            Of the tool's Options.
+        values : dict of str to object
+            What they hold where it is not the default.
+        """
+        names = {field.name for field in fields}
+        for widget in (self._size_label, self._slider, self._spin):
+            widget.setVisible("size" in names)
+        for button in self._buttons.values():
+            button.setVisible("shape" in names)
+        others = [field for field in fields if field.name not in ("size", "shape")]
+        self._options.set_fields(others, values)
+        self._rule.setVisible(bool(fields))
 
     def set_class(self, name: str, color: QColor) -> None:
         """Show what is painted."""

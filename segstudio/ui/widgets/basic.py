@@ -8,7 +8,6 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QDropEvent, QFontMetrics, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -86,7 +85,7 @@ def tool_button(action: QAction, *, size: int = 20, name: str = "tool") -> QTool
 
 
 class Segmented(QWidget):
-    """A few choices side by side, one of them chosen."""
+    """A few choices side by side, one of them chosen; their actions are of one exclusive group."""
 
     def __init__(self, actions: Sequence[QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,7 +94,7 @@ class Segmented(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(2, 2, 2, 2)
         layout.setSpacing(2)
-        group = QButtonGroup(self)
+        # No group of buttons: beside that of the actions it would trigger the one that is left.
         for action in actions:
             button = QToolButton()
             button.setObjectName("segment")
@@ -103,7 +102,6 @@ class Segmented(QWidget):
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.setMinimumWidth(9 * GRID)
-            group.addButton(button)
             layout.addWidget(button)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from segstudio.core.label_space import load_label_space
 from segstudio.project import schema
 from segstudio.project.signature import FileSignature
-from segstudio.project.store import ResultRecord, Store
+from segstudio.project.store import ErrorRecord, ResultRecord, Store
 
 SPACE = load_label_space("camvid")
 
@@ -69,3 +69,26 @@ def test_tables_are_all_there_are(tmp_path: Path) -> None:
     with closing(Store(tmp_path / "project.sqlite")) as store:
         found = store._query("SELECT name FROM sqlite_master WHERE type = 'table'")
     assert {name for (name,) in found} == set(schema.TABLES)
+
+
+def test_a_project_of_the_second_version_gets_a_place_for_errors(tmp_path: Path) -> None:
+    import json
+
+    path = tmp_path / "project.sqlite"
+    space = json.dumps(SPACE.to_json())
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_VERSION)
+        for column in ("image_size INTEGER", "image_mtime_ns INTEGER", "image_digest TEXT"):
+            old.execute(f"ALTER TABLE results ADD COLUMN {column}")
+        old.execute("PRAGMA user_version = 2")
+        old.execute("INSERT INTO runs VALUES ('enet', 'm', 'id', ?, '{}', 1.0)", (space,))
+        old.execute("INSERT INTO results VALUES ('enet', 'a.png', NULL, 0.5, 7.0, 1, 2, 'd')")
+        old.execute("INSERT INTO counts VALUES ('enet', 'a.png', 'key', 0.25, x'0102')")
+        old.commit()
+    with closing(Store(path)) as store:
+        assert store.results("enet")["a.png"].signature == FileSignature(1, 2, "d")
+        assert store.counts("enet") == {"a.png": ("key", b"\x01\x02")}
+        assert store.error_keys("enet") == {}
+        assert store.save_errors("enet", ErrorRecord("a.png", "key", b"e", b"r", 7.0))
+    with closing(Store(path)) as store:
+        assert store.errors("enet", ["a.png", "b.png"]) == {"a.png": (b"e", b"r")}
