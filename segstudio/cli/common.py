@@ -86,7 +86,11 @@ class RunOptions:
     model_label_space: str | None = option(
         None, "What the models' outputs mean: a label space's name or JSON file."
     )
-    engine: str = option("local", "Where the network runs: local.")
+    engine: str = option(
+        "local",
+        "Where the network runs: local, or ray (the cluster of RAY_ADDRESS, else one started "
+        "here), with options: ray:cpus=4,workers=8.",
+    )
     limit: int | None = option(None, "Only the first N samples.", minimum=1)
     restart: bool = option(False, "Predict again what is already stored.")
     save_scores: str | None = option(
@@ -99,7 +103,7 @@ class RunOptions:
     )
 
     def check(self) -> None:
-        """Refuse what this version cannot do.
+        """Refuse what cannot be done here.
 
         Raises
         ------
@@ -107,12 +111,10 @@ class RunOptions:
             Naming the option and what it can be.
         """
         from segstudio.session.engines.local import parse_batch
+        from segstudio.session.engines.ray_cluster import parse_engine
 
         parse_batch(self.batch)
-        if self.engine != "local":
-            raise UsageError(
-                f"--engine {self.engine} is not possible in this version; use --engine local."
-            )
+        parse_engine(self.engine)
 
 
 def say(sentence: str) -> None:

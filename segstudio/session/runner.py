@@ -8,8 +8,6 @@ killed run goes on after the last row.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segstudio.core.atomic import remove_leftovers
+from segstudio.core.errors import UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import Sample
 from segstudio.datasets.base import Dataset
@@ -27,8 +26,10 @@ from segstudio.project.layout import ProjectLayout
 from segstudio.project.locks import hold_run
 from segstudio.project.signature import FileSignature, look_again
 from segstudio.project.store import Store
-from segstudio.session.engines.base import Engine, build_model
+from segstudio.session.engines.base import Engine, build_model, run_identity
 from segstudio.session.engines.local import LocalEngine
+from segstudio.session.engines.ray import RayEngine
+from segstudio.session.engines.ray_cluster import parse_engine
 from segstudio.session.events import (
     ModelLoaded,
     RunEvent,
@@ -67,6 +68,9 @@ class RunRequest:
         What the models' outputs mean, when the user knows better than their files.
     restart : bool
         Whether to forget what the runs have finished.
+    must_score : bool
+        Whether a model whose label space is not the ground truth's is refused without a mapping;
+        otherwise its predictions are not scored.
     mapping : LabelMapping or None
         Between the dataset's label space and the models'.
     save_scores : Path or None
@@ -78,7 +82,8 @@ class RunRequest:
     tta : str
         Test-time augmentation; see `segstudio.inference.augmentation.parse_tta`.
     engine : str
-        Where the networks compute: "local".
+        Where the networks compute: "local" or "ray"; see
+        `segstudio.session.engines.ray_cluster.parse_engine`.
     """
 
     dataset: Dataset
@@ -90,6 +95,7 @@ class RunRequest:
     refine: str = "none"
     model_label_space: LabelSpace | None = None
     restart: bool = False
+    must_score: bool = False
     mapping: LabelMapping | None = None
     save_scores: Path | None = None
     generation: int = 0
@@ -133,13 +139,34 @@ def run_models(
     with closing(Store(layout.database)) as store:
         for name in request.models:
             model = _load(name, request, report, {} if models is None else models)
-            reader = build_target_reader(request.dataset, model.label_space, request.mapping)
-            run = _OneRun(request, name, model, reader, layout, store, report)
+            reader, note = _target_reader(request, model.label_space)
+            run = _OneRun(request, name, model, reader, layout, store, report, note)
             names.append(run.run)
             run.execute(cancelled)
             if cancelled():
                 break
     return names
+
+
+def _target_reader(
+    request: RunRequest, space: LabelSpace
+) -> tuple[TargetReader | None, str | None]:
+    """Return what reads the ground truth for a model's label space, and what to say about it.
+
+    A model may be run over images whose ground truth knows other classes; that is then not scored.
+
+    Raises
+    ------
+    UsageError
+        When the mapping does not fit, or scores are wanted and no mapping joins the label spaces.
+    """
+    try:
+        reader = build_target_reader(request.dataset, space, request.mapping)
+    except UsageError as error:
+        if request.must_score or request.mapping is not None:
+            raise
+        return None, f"{error}  Until then nothing is scored."
+    return reader, None if reader is None else reader.note
 
 
 def _load(
@@ -162,30 +189,11 @@ def _load(
 
 def _build_engine(request: RunRequest, model: Model) -> Engine:
     """Return the engine that a request asks for."""
+    options = parse_engine(request.engine)
+    if options is not None:
+        return RayEngine(request, model, options)
     with_scores = request.save_scores is not None
     return LocalEngine(model, batch=request.batch, with_scores=with_scores)
-
-
-def run_identity(model: Model, refine: str, tta: str = "none") -> str:
-    """Return JSON of everything that decides a run's results."""
-    digest = hashlib.sha256()
-    with model.checkpoint.path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    parts = {
-        "weights": digest.hexdigest(),
-        "label_space": model.label_space.fingerprint,
-        "preprocessing": model.preprocessing.to_json(),
-        "precision": model.precision,
-        "window": model.window,
-        "refine": refine,
-    }
-    # Runs of before there was a choice keep their identity.
-    if tta != "none":
-        parts["tta"] = tta
-    if model.backend.compiles:
-        parts["backend"] = model.backend.name
-    return json.dumps(parts, sort_keys=True)
 
 
 class _OneRun:
@@ -200,11 +208,12 @@ class _OneRun:
         layout: ProjectLayout,
         store: Store,
         report: Callable[[RunEvent], None],
+        note: str | None,
     ) -> None:
         self.request = request
         self.model = model
         self.model_name = name
-        self._note = None if reader is None else reader.note
+        self._note = note
         self.layout = layout
         self.store = store
         self.run = store.begin_run(
@@ -219,6 +228,7 @@ class _OneRun:
                 "window": request.window,
                 "refine": request.refine,
                 "tta": request.tta,
+                "engine": request.engine,
             },
         )
         self.writer = ResultWriter(

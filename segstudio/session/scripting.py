@@ -62,6 +62,7 @@ def evaluate(
         precision=precision,
         restart=restart,
         mapping=mapping,
+        must_score=True,
     )
     runs = run_models(request, report, cancelled=cancelled)
     layout = ProjectLayout(folder)

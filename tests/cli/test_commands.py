@@ -309,6 +309,21 @@ def test_evaluate_refuses_a_folder_without_ground_truth(segstudio, dataset_folde
     assert "--ground-truth" in line
 
 
+def test_images_whose_ground_truth_knows_other_classes_can_be_run(
+    segstudio, dataset_folder, tiny_model, tmp_path
+):
+    """The classic case: a network of streets shown something else."""
+    arguments = (dataset_folder, "-m", tiny_model, "--label-space", "voc", "--project", tmp_path)
+    outcome = segstudio("run", *arguments)
+    assert outcome.status == 0
+    assert "is in the label space voc, the model's is camvid; name a mapping" in outcome.err
+    assert "nothing is scored" in outcome.err
+    assert len(list((tmp_path / "runs").rglob("labels/**/*.png"))) == 6
+    # A score that is asked for is not left out.
+    refused = segstudio("evaluate", *arguments)
+    assert refused.status == 2 and "name a mapping between them" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
     [
@@ -318,7 +333,7 @@ def test_evaluate_refuses_a_folder_without_ground_truth(segstudio, dataset_folde
         (["-m", "enet-camvid", "--label-space", "camvit"], "did you mean camvid or "),
         (["-m", "enet-camvid", "--mapping", "coco-to-camvit"], "did you mean coco-to-camvid"),
         (["-m", "enet-camvid", "--precision", "fp23"], "fp32"),
-        (["-m", "enet-camvid", "--engine", "cloud"], "use --engine local"),
+        (["-m", "enet-camvid", "--engine", "cloud"], "local or ray"),
         (["-m", "enet-camvid", "--limit", "0"], "at least 1"),
         (["-m", "enet-camvid", "--limit", "three"], "--limit"),
         (["-m", "enet-camvid", "--limt", "3"], "--limit"),

@@ -8,6 +8,8 @@ sees the image files can do the same work with the same result.
 from __future__ import annotations
 
 import abc
+import hashlib
+import json
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ __all__ = [
     "predict_decoded",
     "predict_sample",
     "read_sample",
+    "run_identity",
 ]
 
 
@@ -195,6 +198,28 @@ def build_model(request: RunRequest, name: str) -> Model:
         tta=request.tta,
         label_space=request.model_label_space,
     )
+
+
+def run_identity(model: Model, refine: str, tta: str = "none") -> str:
+    """Return JSON of everything that decides a run's results."""
+    digest = hashlib.sha256()
+    with model.checkpoint.path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    parts = {
+        "weights": digest.hexdigest(),
+        "label_space": model.label_space.fingerprint,
+        "preprocessing": model.preprocessing.to_json(),
+        "precision": model.precision,
+        "window": model.window,
+        "refine": refine,
+    }
+    # Runs of before there was a choice keep their identity.
+    if tta != "none":
+        parts["tta"] = tta
+    if model.backend.compiles:
+        parts["backend"] = model.backend.name
+    return json.dumps(parts, sort_keys=True)
 
 
 def predict_sample(model: Model, sample: Sample, *, with_scores: bool = False) -> Outcome:

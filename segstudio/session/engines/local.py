@@ -31,7 +31,7 @@ from segstudio.session.pipeline import Limits, Loaded, stream
 if TYPE_CHECKING:
     from segstudio.inference.model import Model, Prepared
 
-__all__ = ["LocalEngine", "parse_batch"]
+__all__ = ["LocalEngine", "image_sizes", "parse_batch"]
 
 _MOST_WORKERS = 8
 """More images side by side cost more memory than the last cores are worth."""
@@ -73,13 +73,23 @@ class LocalEngine(Engine):
         See `parse_batch`.  "auto" is 1 on a CPU, where more only cost memory, and 8 on a GPU.
     with_scores : bool
         Whether outcomes carry their scores; one image at a time then, they are large.
+    compiled : bool
+        Whether the model is compiled already for all images that will come, where it compiles.
     """
 
-    def __init__(self, model: Model, *, batch: str = "auto", with_scores: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        batch: str = "auto",
+        with_scores: bool = False,
+        compiled: bool = False,
+    ) -> None:
         from segstudio.inference.sharing import usable_threads
 
         self._model = model
         self._with_scores = with_scores
+        self._compiled = compiled
         self._on_cpu = model.device.type == "cpu"
         self._threads = usable_threads()
         self._batch = parse_batch(batch) or (1 if self._on_cpu else _GPU_BATCH)
@@ -97,10 +107,10 @@ class LocalEngine(Engine):
                 set_threads(max(1, self._threads // beside))
             return self._predict(batch)
 
-        compiles = self._model.backend.compiles
+        compiles = self._model.backend.compiles and not self._compiled
         try:
             if compiles:
-                self._model.prepare_for(_image_sizes(samples), cancelled=cancelled)
+                self._model.prepare_for(image_sizes(samples), cancelled=cancelled)
             yield from stream(
                 samples, self._load, compute, self.limits(len(samples)), cancelled=cancelled
             )
@@ -181,7 +191,7 @@ class LocalEngine(Engine):
         ]
 
 
-def _image_sizes(samples: Sequence[Sample]) -> Iterator[tuple[int, int]]:
+def image_sizes(samples: Sequence[Sample]) -> Iterator[tuple[int, int]]:
     """Yield the (H, W) of the images that can be read; the others fail when their turn comes."""
     for sample in samples:
         with contextlib.suppress(SegStudioError, OSError):
