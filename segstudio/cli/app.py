@@ -47,6 +47,7 @@ def _build() -> typer.Typer:
     from segstudio.cli.export import export
     from segstudio.cli.inspect import inspect_checkpoint
     from segstudio.cli.listing import list_things
+    from segstudio.cli.look import look
     from segstudio.cli.ood import ood
     from segstudio.cli.run import run
     from segstudio.cli.score import score
@@ -75,6 +76,7 @@ def _build() -> typer.Typer:
     app.command("score")(score)
     app.command("compare")(compare)
     app.command("ood")(ood)
+    app.command("look")(look)
     app.command("export")(export)
     app.command("train")(train)
     app.command("inspect")(inspect_checkpoint)

@@ -14,6 +14,7 @@ COMMANDS = (
     "export",
     "inspect",
     "list",
+    "look",
     "ood",
     "run",
     "score",

@@ -1,0 +1,1 @@
+"""Looking inside a network: attention, class embeddings, class probabilities, feature norms."""
