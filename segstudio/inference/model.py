@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Prepared", "load_model"]
 
-_MOST_STREAMS = 8
-"""Inputs that a compiled network takes side by side."""
 _TINY = 1e-30
 """Least probability whose logarithm is taken."""
 _REFINER_VOLUMES = 4
@@ -99,11 +97,7 @@ class Model:
         self.report: Callable[[str], None] | None = None
         self.network = build_network(checkpoint)
         self.backend = build_backend(
-            self.network,
-            checkpoint.path,
-            device=self.device,
-            precision=precision,
-            streams=min(_MOST_STREAMS, torch.get_num_threads()),
+            self.network, checkpoint.path, device=self.device, precision=precision
         )
         self.precision = self.backend.precision
         self._engine = Engine(
@@ -311,9 +305,12 @@ class Model:
 
     # -- the network and what comes after it -------------------------------------------------------
 
+    def _forward(self, batch: Tensor) -> Tensor:
+        return self.backend(batch)
+
     def _checked(self, batch: Tensor) -> Tensor:
         """Run the network and make sure that it gave numbers."""
-        logits = self.backend(batch)
+        logits = self._forward(batch)
         if not bool(torch.isfinite(logits).all()):
             raise SegStudioError(
                 f"{self.checkpoint.path} gave values that are no numbers at {self.precision}; "

@@ -26,6 +26,8 @@ from segstudio.inference.devices import automatic_precision, choose_precision
 
 __all__ = ["build_backend", "default_backend_folder", "prepare_backend"]
 
+_MOST_STREAMS = 8
+"""Inputs that a compiled network takes side by side in a run."""
 _LIBRARIES = ("openvino", "torch", "timm", "torchvision")
 """Whose versions a compiled network depends on."""
 
@@ -107,7 +109,6 @@ def build_backend(
     *,
     device: torch.device,
     precision: str,
-    streams: int = 1,
 ) -> Backend:
     """Return the backend of a model: exact unless its user asks for less.
 
@@ -132,7 +133,7 @@ def build_backend(
         precision="auto",
         cache_key=file_digest(checkpoint),
         cache_folder=default_backend_folder(),
-        streams=streams,
+        streams=min(_MOST_STREAMS, torch.get_num_threads()),
         openvino_precision=_brain_float,
         eager_precision="bf16",
     )
