@@ -313,15 +313,17 @@ def test_images_whose_ground_truth_knows_other_classes_can_be_run(
     segstudio, dataset_folder, tiny_model, tmp_path
 ):
     """The classic case: a network of streets shown something else."""
-    arguments = (dataset_folder, "-m", tiny_model, "--label-space", "voc", "--project", tmp_path)
-    outcome = segstudio("run", *arguments)
+    arguments = (dataset_folder, "-m", tiny_model, "--label-space", "voc", "--project")
+    outcome = segstudio("run", *arguments, tmp_path)
     assert outcome.status == 0
     assert "is in the label space voc, the model's is camvid; name a mapping" in outcome.err
     assert "nothing is scored" in outcome.err
     assert len(list((tmp_path / "runs").rglob("labels/**/*.png"))) == 6
-    # A score that is asked for is not left out.
-    refused = segstudio("evaluate", *arguments)
+    # A score that is asked for is not left out, and nothing is run in vain.
+    other = tmp_path / "other"
+    refused = segstudio("evaluate", *arguments, other)
     assert refused.status == 2 and "name a mapping between them" in refused.err
+    assert not list(other.rglob("*.png"))
 
 
 @pytest.mark.parametrize(

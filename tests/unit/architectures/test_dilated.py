@@ -115,7 +115,11 @@ def test_mmsegmentations_lraspp_pools_with_the_published_window() -> None:
     """By hand, on features larger than the window, where the average is not over everything."""
     torch.manual_seed(1)
     head = LRASPP(5, LRASPPOptions("mmseg", width=4)).lraspp.eval()
-    features = [torch.rand(1, 16, 140, 220), torch.rand(1, 24, 70, 110), torch.rand(1, 960, 65, 69)]
+    for entry in head.parameters():
+        if entry.ndim == 4:  # the initial weights let hardly anything of the coarse map through
+            nn.init.normal_(entry, std=(4 / entry[0].numel()) ** 0.5)
+    coarse = torch.rand(1, 960, 1, 1) * torch.linspace(0, 9, 69).expand(1, 1, 65, 69)
+    features = [torch.rand(1, 16, 140, 220), torch.rand(1, 24, 70, 110), coarse]
     with torch.inference_mode():
         found = head(features)
         grid = [
