@@ -129,6 +129,9 @@ class SegmentationNetwork(nn.Module, abc.ABC):
         does; its input is what attention over scales looks at.
     trainable : bool
         Whether label maps alone can train it.
+    needs_fp32 : bool
+        Whether 16 bits lose labels: unpooling puts values where the encoder's maxima were, and
+        rounding moves those.
     """
 
     name: ClassVar[str]
@@ -139,6 +142,7 @@ class SegmentationNetwork(nn.Module, abc.ABC):
     smallest: ClassVar[Mapping[str, Any]] = {}
     classifier: ClassVar[str] = ""
     trainable: ClassVar[bool] = True
+    needs_fp32: ClassVar[bool] = False
 
     def __init__(self, classes: int, options: Any = None) -> None:
         super().__init__()

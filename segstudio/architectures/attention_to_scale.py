@@ -105,9 +105,7 @@ class AttentionToScale(MultiScaleNetwork):
 
     @classmethod
     def recognise(cls, state_dict: StateDict) -> Recognition | None:
-        kept, first = (
-            state_dict.get(name) for name in ("attention_scales", "attention.0.weight")
-        )
+        kept, first = (state_dict.get(name) for name in ("attention_scales", "attention.0.weight"))
         if kept is None or first is None or kept.ndim != 1 or first.ndim != 4:
             return None
         inner = recognise_inner(state_dict)

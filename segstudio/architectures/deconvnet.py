@@ -76,6 +76,7 @@ class DeconvNet(SegmentationNetwork):
     )
     smallest = {"width": 4, "fc_width": 16}
     classifier = "classify"
+    needs_fp32 = True
 
     def __init__(self, classes: int, options: DeconvNetOptions | None = None) -> None:
         super().__init__(classes, options)

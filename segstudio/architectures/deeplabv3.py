@@ -73,8 +73,7 @@ class ASPP(nn.Module):
         super().__init__()
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm_relu(channels, width))
         self.views = nn.ModuleList(
-            conv_norm_relu(channels, width, 1 if rate == 1 else 3, dilation=rate)
-            for rate in _RATES
+            conv_norm_relu(channels, width, 1 if rate == 1 else 3, dilation=rate) for rate in _RATES
         )
 
     def forward(self, features: Tensor) -> Tensor:

@@ -120,9 +120,7 @@ class UpBottleneck(nn.Module):
         )
         self.unpool = nn.MaxUnpool2d(2)
         self.project = _unit(nn.Conv2d(channels, inner, 1, bias=False), inner)
-        up = nn.ConvTranspose2d(
-            inner, inner, 3, stride=2, padding=1, output_padding=1, bias=False
-        )
+        up = nn.ConvTranspose2d(inner, inner, 3, stride=2, padding=1, output_padding=1, bias=False)
         self.conv = _unit(up, inner)
         self.expand = _unit(nn.Conv2d(inner, out_channels, 1, bias=False), out_channels)
         self.drop = nn.Dropout2d(dropout)
@@ -151,6 +149,7 @@ class ENet(SegmentationNetwork):
     )
     variants = {"published": {}, "pytorch-enet": {"pool": 3}}
     classifier = "head"
+    needs_fp32 = True
 
     def __init__(self, classes: int, options: ENetOptions | None = None) -> None:
         super().__init__(classes, options)

@@ -80,9 +80,7 @@ class FCN(SegmentationNetwork):
         published="36.1 (R50-d8) and 39.9 (R101-d8) mIoU on ADE20K val (MMSegmentation, 160k)",
         sizes=(
             PublishedSize(47.2, 150, {}, "MMSegmentation 1.2.2, without its auxiliary head"),
-            PublishedSize(
-                66.19, 150, {"backbone": "resnet101c"}, "MMSegmentation 1.2.2, likewise"
-            ),
+            PublishedSize(66.19, 150, {"backbone": "resnet101c"}, "MMSegmentation 1.2.2, likewise"),
             PublishedSize(
                 9.56, 150, {"backbone": "mobilenet-v2"}, "MMSegmentation 1.2.2, likewise"
             ),

@@ -84,9 +84,7 @@ def bilinear_kernel(factor: int) -> Tensor:
     Tensor of shape (2 * factor, 2 * factor)
         Products of two triangles; for any pixel of the result those that meet there sum to 1.
     """
-    triangle = torch.tensor(
-        [1 - abs(index + 0.5 - factor) / factor for index in range(2 * factor)]
-    )
+    triangle = torch.tensor([1 - abs(index + 0.5 - factor) / factor for index in range(2 * factor)])
     return triangle[:, None] * triangle[None, :]
 
 

@@ -34,9 +34,7 @@ _HEAD_WIDTH = 32
 class LinkNetOptions:
     """Variant of LinkNet."""
 
-    backbone: str = option(
-        "resnet18", "Encoder; the paper's is resnet18.", choices=tuple(_DEPTHS)
-    )
+    backbone: str = option("resnet18", "Encoder; the paper's is resnet18.", choices=tuple(_DEPTHS))
 
 
 def _unit(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:

@@ -68,9 +68,7 @@ class MaskRCNNOptions:
         1000, "Regions per image that are classified.", minimum=1, maximum=10000
     )
     instances: int = option(100, "Instances per image that are kept.", minimum=1, maximum=1000)
-    min_score: float = option(
-        0.05, "Score above which an instance is kept.", minimum=0, maximum=1
-    )
+    min_score: float = option(0.05, "Score above which an instance is kept.", minimum=0, maximum=1)
 
 
 def _detector(classes: int, options: MaskRCNNOptions) -> nn.Module:
@@ -94,9 +92,7 @@ def _detector(classes: int, options: MaskRCNNOptions) -> nn.Module:
             weights=None, weights_backbone=None, num_classes=classes, **limits
         )
     else:
-        backbone = resnet_fpn_backbone(
-            backbone_name="resnet50", weights=None, trainable_layers=5
-        )
+        backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
         for module in backbone.modules():
             if isinstance(module, FrozenBatchNorm2d):
                 # The published weights were made with norms that add nothing to the variance.
@@ -149,9 +145,7 @@ class MaskRCNN(SegmentationNetwork):
         labels, scores = self.paint(image)
         floor = min(_FLOOR, 1 / (2 * self.classes))
         share = 1 - self.classes * floor
-        chances = scores.new_full(
-            (len(labels), self.classes, *labels.shape[-2:]), floor
-        )
+        chances = scores.new_full((len(labels), self.classes, *labels.shape[-2:]), floor)
         chances[:, 0] += share * (1 - scores)
         # Where nothing was painted this adds a score of 0 to the background.
         chances.scatter_add_(1, labels[:, None], share * scores[:, None])

@@ -69,9 +69,7 @@ class SegmenterOptions:
         "tiny", "Encoder: Vision Transformer of this size.", choices=tuple(VIT_SIZES)
     )
     patch: int = option(16, "Height and width of a patch, in pixels.", minimum=2, maximum=64)
-    head: str = option(
-        "mask", "Decoder: mask transformer or linear.", choices=("mask", "linear")
-    )
+    head: str = option("mask", "Decoder: mask transformer or linear.", choices=("mask", "linear"))
     distilled: bool = option(
         False, "Add the distillation token of DeiT, for encoders that were pretrained with it."
     )

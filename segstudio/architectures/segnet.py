@@ -70,6 +70,7 @@ class SegNet(SegmentationNetwork):
     )
     smallest = {"width": 4}
     classifier = "classify"
+    needs_fp32 = True
 
     def __init__(self, classes: int, options: SegNetOptions | None = None) -> None:
         super().__init__(classes, options)

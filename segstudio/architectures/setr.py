@@ -214,9 +214,7 @@ class SETR(SegmentationNetwork):
 
     def forward(self, image: Tensor) -> Tensor:
         out: Tensor = self.head(self.encoder(image))
-        height, width = (
-            min(sizes) for sizes in zip(out.shape[-2:], image.shape[-2:], strict=True)
-        )
+        height, width = (min(sizes) for sizes in zip(out.shape[-2:], image.shape[-2:], strict=True))
         if out.shape[-2:] == (height, width):
             return out
         # Filled up to whole patches, the image was smaller than the head's output.
@@ -256,15 +254,11 @@ class SETR(SegmentationNetwork):
 
 def _taps(layers: int) -> tuple[int, ...]:
     """Return the last layer of each quarter of the encoder: 5, 11, 17, 23 of 24."""
-    return tuple(
-        math.ceil((level + 1) * layers / _MLA_LEVELS) - 1 for level in range(_MLA_LEVELS)
-    )
+    return tuple(math.ceil((level + 1) * layers / _MLA_LEVELS) - 1 for level in range(_MLA_LEVELS))
 
 
 def _is_foreign(state_dict: StateDict) -> bool:
-    return (
-        is_mmsegmentation(state_dict) and "decode_head.up_convs.0.0.conv.weight" in state_dict
-    )
+    return is_mmsegmentation(state_dict) and "decode_head.up_convs.0.0.conv.weight" in state_dict
 
 
 def _published_preprocessing(crop: int, classes: int) -> Preprocessing:

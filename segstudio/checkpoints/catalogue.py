@@ -201,10 +201,7 @@ def _entry(source: str, facts: str, values: Mapping[str, Any]) -> CatalogueEntry
         preprocessing=Preprocessing.from_json(values["test"]),
         miou=_score(values, "miou"),
         miou_ms_flip=_score(values, "miou_ms_flip"),
-        **{
-            key: _checked(values, key, int)
-            for key in ("classes", "parameters", "estimated_bytes")
-        },
+        **{key: _checked(values, key, int) for key in ("classes", "parameters", "estimated_bytes")},
     )
 
 

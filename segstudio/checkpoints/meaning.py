@@ -232,9 +232,7 @@ def _read_json(folder: Path | None, name: str) -> dict[str, Any]:
     return _read_facts(folder, name, json.loads)
 
 
-def _read_facts(
-    folder: Path | None, name: str, parse: Callable[[str], Any]
-) -> dict[str, Any]:
+def _read_facts(folder: Path | None, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
     path = folder / name if folder is not None else None
     if path is None or not path.is_file():
         return {}

@@ -157,8 +157,7 @@ class _Transfer:
                 reason = plain_reason(error)
                 if isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError):
                     raise DownloadError(
-                        f"{self._host} does not prove who it is ({reason}); "
-                        f"{self._by_hand()}."
+                        f"{self._host} does not prove who it is ({reason}); {self._by_hand()}."
                     ) from error
                 if best == begun_with and is_offline(error):
                     raise DownloadError(
@@ -268,9 +267,7 @@ class _Transfer:
             raise _BrokenError(f"it answered {response.status} with bytes nobody asked for")
         return offset, int(found[2]) + 1 if found[3] == "*" else int(found[3])
 
-    def _check_announcement(
-        self, response: HTTPResponse, offset: int, total: int | None
-    ) -> None:
+    def _check_announcement(self, response: HTTPResponse, offset: int, total: int | None) -> None:
         """Refuse what cannot be right or cannot be kept before a byte of it is read."""
         wanted = self._wanted
         if response.headers.get_content_type() in {"text/html", "application/xhtml+xml"}:

@@ -99,6 +99,7 @@ class Traffic:
 
     def cyclist(self, x: float, z: float) -> Paint:
         """Return a cyclist on a bicycle."""
+
         def paint() -> None:
             project, pixels, canvas = self.camera.project, self.camera.pixels, self.canvas
             self._shadow(x, z, 0.4, 0.3)

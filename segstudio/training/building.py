@@ -1,7 +1,9 @@
-"""What a training is built from: optimizer, class weights, device and arithmetic."""
+"""What a training is built from: optimizer, learning rate, class weights, arithmetic."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segstudio.core.errors import UsageError
+from segstudio.checkpoints.devices import automatic_precision
 from segstudio.training.recipe import TrainOptions
 
-__all__ = ["build_optimizer", "choose_device", "choose_precision", "class_weights"]
+__all__ = ["build_optimizer", "choose_precision", "class_weights", "learning_rate"]
+
+_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def class_weights(counts: NDArray[np.int64], kind: str, power: float) -> NDArray[np.float64]:
@@ -48,55 +52,41 @@ def class_weights(counts: NDArray[np.int64], kind: str, power: float) -> NDArray
     return weights
 
 
-def build_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    """Return the optimizer of a recipe over a network's parameters."""
+def build_optimizer(modules: Iterable[nn.Module], options: TrainOptions) -> torch.optim.Optimizer:
+    """Return the optimizer of a recipe over the parameters of modules that are not frozen."""
     # Norms, biases and PReLU slopes are not decayed: pulling them to zero regularises nothing.
-    decayed = [entry for entry in network.parameters() if entry.ndim > 1]
-    plain = [entry for entry in network.parameters() if entry.ndim <= 1]
+    entries = [entry for module in modules for entry in module.parameters() if entry.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {
+            "params": [entry for entry in entries if entry.ndim > 1],
+            "weight_decay": options.weight_decay,
+        },
+        {"params": [entry for entry in entries if entry.ndim <= 1], "weight_decay": 0.0},
     ]
     if options.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum)
     return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(options.momentum, 0.999))
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of "auto" (the fastest there is), "cpu", "cuda", "cuda:N" or "mps".
+def learning_rate(options: TrainOptions, step: int, steps: int) -> float:
+    """Return the learning rate of a step.
 
-    Raises
-    ------
-    UsageError
-        When this machine cannot use it.
+    Parameters
+    ----------
+    options : TrainOptions
+    step : int
+        From 0.
+    steps : int
+        Of the whole training.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"The device {name!r} cannot be used on this machine.") from error
-    return device
+    if step < options.warmup:
+        return options.learning_rate * (step + 1) / options.warmup
+    if options.schedule == "cosine":
+        done = (step - options.warmup) / max(1, steps - options.warmup)
+        return options.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return float(options.learning_rate * (1 - step / steps) ** options.power)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast type, None for fp32."""
-    if name == "bf16":
-        return torch.bfloat16
-    if name == "fp32":
-        return None
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
-    if device.type == "cpu":
-        # Without these instructions bf16 is emulated and slower than fp32.
-        return torch.bfloat16 if _cpu_has_bf16() else None
-    return None
-
-
-def _cpu_has_bf16() -> bool:
-    """Return whether the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    """Return the autocast type of "auto", "fp32", "bf16" or "fp16"; None for fp32."""
+    return _TYPES[automatic_precision(device) if name == "auto" else name]

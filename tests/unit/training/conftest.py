@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor, nn
 
-from segstudio.architectures.enet import ENetOptions
+from segstudio.architectures._base import (
+    ARCHITECTURES,
+    Facts,
+    Recognition,
+    SegmentationNetwork,
+    StateDict,
+)
 from segstudio.core.label_space import LabelSpace
+from segstudio.core.options import option
 from segstudio.core.preprocessing import Preprocessing
 from segstudio.core.types import Sample
 from segstudio.datasets.base import Dataset
@@ -21,6 +30,52 @@ from segstudio.training.trainer import TrainPlan
 
 SPACE = LabelSpace.from_json({"name": "tiny", "classes": ["dark", "red", "blue"]})
 _COLORS = np.array([(20, 20, 20), (220, 40, 40), (40, 40, 220)], np.uint8)
+
+NAME = "tiny-of-the-tests"
+
+
+@dataclass(frozen=True)
+class TinyOptions:
+    """Variant of the tiny network."""
+
+    norm: bool = option(True, "Batch normalisation.")
+    dropout: float = option(0.1, "Dropout before the classifier.")
+
+
+class TinyNet(SegmentationNetwork):
+    """Three layers, so that a test spends its time on the training around them."""
+
+    name = NAME
+    Options = TinyOptions
+    facts = Facts("Tiny", "none", 2026, output_stride=2)
+    classifier = "classify"
+
+    def __init__(self, classes: int, options: TinyOptions | None = None) -> None:
+        super().__init__(classes, options)
+        norm = nn.BatchNorm2d(8) if self.options.norm else nn.Identity()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, padding=1), norm, nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.dropout = nn.Dropout2d(self.options.dropout)
+        self.classify = nn.Conv2d(8, classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classify(self.dropout(self.second(self.encoder(image))))
+
+    @classmethod
+    def recognise(cls, state_dict: StateDict) -> Recognition | None:
+        if "second.0.weight" not in state_dict or "classify.weight" not in state_dict:
+            return None
+        options = TinyOptions(norm="encoder.1.weight" in state_dict)
+        return Recognition("segstudio", options, int(state_dict["classify.weight"].shape[0]))
+
+
+@pytest.fixture(autouse=True)
+def tiny_net() -> Iterator[type[SegmentationNetwork]]:
+    """Enter the tiny network in the registry while a test runs."""
+    ARCHITECTURES.register(NAME)(TinyNet)
+    yield TinyNet
+    ARCHITECTURES.withdraw({NAME})
+
 
 MakeData = Callable[..., LabelledImages]
 MakePlan = Callable[..., TrainPlan]
@@ -58,6 +113,8 @@ def make_plan(make_data: MakeData, tmp_path: Path) -> MakePlan:
 
     def make(folder: str = "run", *, validation: bool = True, **recipe: Any) -> TrainPlan:
         values = {
+            "optimizer": "adamw",
+            "weight_decay": 0.01,
             "epochs": 3,
             "batch": 2,
             "crop_height": 32,
@@ -70,8 +127,8 @@ def make_plan(make_data: MakeData, tmp_path: Path) -> MakePlan:
         }
         data = make_data()
         return TrainPlan(
-            architecture="enet",
-            architecture_options=ENetOptions(),
+            architecture=NAME,
+            architecture_options=TinyOptions(),
             training=data,
             validation=data if validation else None,
             folder=tmp_path / folder,

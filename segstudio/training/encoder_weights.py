@@ -1,0 +1,141 @@
+"""Encoder weights from a file of ImageNet weights: timm's, torchvision's, or a backbone's.
+
+Several layouts are tried and the one that explains most of the encoder is taken; a file that
+explains less than nine tenths of it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segstudio.architectures._base import SegmentationNetwork, StateDict
+from segstudio.architectures._encoders import (
+    mobilenet_v2_from_mmsegmentation,
+    mobilenet_v3_from_torchvision,
+    resnet_from_mmsegmentation,
+)
+from segstudio.architectures._vgg import vgg16_from_torchvision
+from segstudio.architectures._vit_layouts import from_rstrudel
+from segstudio.checkpoints.files import find_checkpoint, read_content
+from segstudio.core.errors import NotACheckpointError, UsageError
+
+__all__ = ["read_encoder_weights"]
+
+_SHARE = 0.9
+"""Of the encoder's tensors that a file has to hold."""
+_PREFIXES = ("", "backbone.", "encoder.")
+_HEADS = re.compile(r"(head|decode_head|decoder|auxiliary_head|classify|classifier)\.")
+"""Beginnings of names that are no encoder's, in pages whose encoder has no prefix."""
+
+
+def read_encoder_weights(network: SegmentationNetwork, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file under the names of a network's encoder.
+
+    Parameters
+    ----------
+    network : SegmentationNetwork
+        Tells names and shapes; its weights are not touched.
+    path : Path
+        Opened without running anything it holds.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Only what the network has, in its shapes; position embeddings of a Vision Transformer are
+        resized to its grid.
+
+    Raises
+    ------
+    NotACheckpointError
+        When the file cannot be read or is of another encoder.
+    UsageError
+        When the network has no part that is called encoder.
+    """
+    wanted = {
+        key: value
+        for key, value in network.state_dict().items()
+        if not _HEADS.match(key) and not key.endswith("num_batches_tracked")
+    }
+    inner = {key: value for key, value in wanted.items() if key.startswith("encoder.")}
+    wanted = inner or wanted
+    if not wanted:
+        raise UsageError(f"{network.facts.title} has no encoder that could start from {path}.")
+    tensors = read_content(find_checkpoint(path)).tensors
+    best: dict[str, Tensor] = {}
+    for candidate in _candidates(network, tensors):
+        found = {
+            key: fitted
+            for key, value in candidate.items()
+            if key in wanted and (fitted := _fitted(key, value, wanted[key])) is not None
+        }
+        best = max(best, found, key=len)
+    if len(best) < _SHARE * len(wanted):
+        raise NotACheckpointError(
+            f"{path} explains {len(best)} of the {len(wanted)} tensors of the encoder of "
+            f"{network.facts.title}; take a file of the same encoder and size."
+        )
+    return best
+
+
+def _candidates(network: SegmentationNetwork, tensors: StateDict) -> Iterator[Mapping[str, Tensor]]:
+    """Yield the tensors under names that the encoder may know."""
+    yield tensors
+    yield network.rename_keys(tensors)
+    yield network.rename_keys({f"backbone.{key}": value for key, value in tensors.items()})
+    for prefix in _PREFIXES:
+        bare = {
+            key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)
+        }
+        for rename in (
+            str,
+            resnet_from_mmsegmentation,
+            mobilenet_v2_from_mmsegmentation,
+            _from_torchvision_mobilenet,
+        ):
+            yield _renamed(bare, rename)
+        # timm's Vision Transformer has the names of the Segmenter authors' encoder.
+        vit = from_rstrudel({f"encoder.{key}": value for key, value in bare.items()})
+        yield vit
+        yield {key.replace(".bilinear", ".bicubic"): value for key, value in vit.items()}
+    if any(key.startswith("features.") for key in tensors):
+        try:
+            yield vgg16_from_torchvision(tensors)
+        except (ValueError, KeyError):  # features of something else
+            return
+
+
+def _renamed(tensors: StateDict, rename: Callable[[str], str]) -> dict[str, Tensor]:
+    return {f"encoder.{rename(key)}": value for key, value in tensors.items()}
+
+
+def _from_torchvision_mobilenet(key: str) -> str:
+    return mobilenet_v3_from_torchvision(key.removeprefix("features."))
+
+
+def _fitted(key: str, value: Tensor, wanted: Tensor) -> Tensor | None:
+    """Return a tensor in the wanted shape, None when it is of something else."""
+    if value.shape == wanted.shape:
+        return value
+    if ".positions." not in key or value.ndim != 3 or value.shape[2] != wanted.shape[2]:
+        return None
+    # Class and distillation tokens come first; the rest is a square grid.
+    sides = [
+        (extra, round((entry.shape[1] - extra) ** 0.5))
+        for entry in (value, wanted)
+        for extra in (0, 1, 2)
+        if round((entry.shape[1] - extra) ** 0.5) ** 2 == entry.shape[1] - extra
+    ]
+    for extra, side in sides:
+        goal = round((wanted.shape[1] - extra) ** 0.5)
+        if side**2 + extra != value.shape[1] or goal**2 + extra != wanted.shape[1]:
+            continue
+        grid = value[:, extra:].transpose(1, 2).unflatten(2, (side, side))
+        grid = F.interpolate(grid.float(), size=(goal, goal), mode="bicubic", align_corners=False)
+        return torch.cat([value[:, :extra].float(), grid.flatten(2).transpose(1, 2)], 1)
+    return None
