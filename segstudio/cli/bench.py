@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segstudio.cli.bench_engine import bench_engine
 from segstudio.cli.common import JsonFlag, ModelsOption, load_plugins, say
 from segstudio.core.errors import SegStudioError, UnknownNameError, UsageError
 from segstudio.core.registry import did_you_mean
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
+_SUBJECTS = ["models", "engine"]
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _MAX_SIDE = 16384
 
@@ -30,7 +32,10 @@ _NOTES = (
 
 def bench(
     what: Annotated[
-        str, typer.Argument(metavar="[WHAT]", help="models: what they cost on this machine.")
+        str,
+        typer.Argument(
+            metavar="[WHAT]", help="models: what they cost here; engine: what it gains."
+        ),
     ] = "models",
     model: ModelsOption = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Size of the image.")] = "512x512",
@@ -50,13 +55,15 @@ def bench(
     from segstudio.cli.tables import print_json
     from segstudio.inference.catalogue import embedded_models, find_model
 
-    if what != "models":
-        raise UnknownNameError(f"There is no bench {what!r}: {did_you_mean(what, ['models'])}")
+    if what not in _SUBJECTS:
+        raise UnknownNameError(f"There is no bench {what!r}: {did_you_mean(what, _SUBJECTS)}")
     extent = _parse_size(size)
     load_plugins()
     names = model or [entry.name for entry in embedded_models()]
     for name in names:
         find_model(name)
+    if what == "engine":
+        return bench_engine(names, extent, device, json=json)
     data = _open_dataset(dataset, split)
     entries: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []

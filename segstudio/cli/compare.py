@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segstudio.cli.common import JsonFlag, find_project, read_mapping, say
+from segstudio.cli.common import JsonFlag, find_project, open_to_read, read_mapping, say
 from segstudio.core.errors import NoDatasetError
 
 if TYPE_CHECKING:
@@ -54,21 +54,17 @@ def compare(
     from segstudio.cli.reports import say_failures
     from segstudio.cli.tables import print_json
     from segstudio.project.layout import ProjectLayout
-    from segstudio.project.store import Store
     from segstudio.session.analysis import Analysis
 
     folder = find_project(project, None)
     layout = ProjectLayout(folder)
-    store = Store(layout.database)
-    try:
+    with open_to_read(layout) as store:
         for name in (run_a, run_b):
             store.run(name)  # a misspelt name is said before anything is opened
         opened = _open_dataset(dataset, folder, store, (run_a, run_b))
         analysis = Analysis(opened, store, layout, mapping=read_mapping(mapping))
         with Interruptible() as interrupt:
             result, failed = analysis.compare(run_a, run_b, cancelled=interrupt.cancelled)
-    finally:
-        store.close()
     say_failures(failed)
     if json:
         lost = [{"sample_id": sample_id, "error": error} for sample_id, error in failed]

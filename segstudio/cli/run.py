@@ -37,7 +37,7 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
         When the project's folder cannot be made.
     """
     from segstudio.core.label_space import load_label_space
-    from segstudio.inference.catalogue import find_model
+    from segstudio.inference.catalogue import find_model, member_names
     from segstudio.project.layout import ProjectLayout, choose_project_folder
     from segstudio.session.runner import RunRequest
 
@@ -45,7 +45,8 @@ def build_request(dataset: Dataset, models: Sequence[str], options: RunOptions) 
     meaning = options.model_label_space
     space = None if meaning is None else load_label_space(meaning)
     for model in models:
-        find_model(model)
+        for member in member_names(model):
+            find_model(member)
     project = None if options.project is None else Path(options.project)
     folder, note = choose_project_folder(dataset.root, project)
     if note is not None:

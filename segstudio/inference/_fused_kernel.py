@@ -25,10 +25,10 @@ _LOWEST = np.float32(-87.0)
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def fuse_rows(
     logits: NDArray[np.float32],
-    row_index: NDArray[np.int64],
-    row_weight: NDArray[np.float32],
-    col_index: NDArray[np.int64],
-    col_weight: NDArray[np.float32],
+    row_first: NDArray[np.int64],
+    row_weights: NDArray[np.float32],
+    col_first: NDArray[np.int64],
+    col_weights: NDArray[np.float32],
     labels: NDArray[Any],
     entropy: NDArray[np.float32],
     confidence: NDArray[np.float32],
@@ -36,12 +36,13 @@ def fuse_rows(
 ) -> None:  # pragma: no cover - compiled
     """Fill one output row after another; nothing larger than C rows of the output exists.
 
-    ``row_index[y]`` and ``row_weight[y]`` say that output row y is
-    ``(1 - weight) * source[index] + weight * source[index + 1]``; the same for columns.
+    Output row y is the sum over k of ``row_weights[k, y] * source[row_first[y] + k]``; the same
+    for columns, of one to three of which each is made (see `segstudio.inference.taps`).
     """
     classes, height_in, width_in = logits.shape
     height, width = labels.shape
-    narrow = np.empty(width_in + 1, np.float32)
+    row_taps, col_taps = len(row_weights), len(col_weights)
+    narrow = np.empty(width_in + 2, np.float32)
     wide = np.empty((classes, width), np.float32)
     best = np.empty(width, np.float32)
     second = np.empty(width, np.float32)
@@ -52,10 +53,7 @@ def fuse_rows(
     bits = np.empty(width, np.int32)
     powers = bits.view(np.float32)
     for y in range(height):
-        top = row_index[y]
-        bottom = min(top + 1, height_in - 1)
-        low = row_weight[y]
-        high = _ONE - low
+        top = row_first[y]
         for x in range(width):
             best[x] = -np.inf
             second[x] = -np.inf
@@ -65,12 +63,32 @@ def fuse_rows(
             weighted[x] = 0.0
         for c in range(classes):
             for x in range(width_in):
-                narrow[x] = high * logits[c, top, x] + low * logits[c, bottom, x]
-            narrow[width_in] = narrow[width_in - 1]
-            for x in range(width):
-                left = col_index[x]
-                weight = col_weight[x]
-                wide[c, x] = (_ONE - weight) * narrow[left] + weight * narrow[left + 1]
+                narrow[x] = row_weights[0, y] * logits[c, top, x]
+            for k in range(1, row_taps):
+                share = row_weights[k, y]
+                if share != 0.0:
+                    row = min(top + k, height_in - 1)
+                    for x in range(width_in):
+                        narrow[x] += share * logits[c, row, x]
+            narrow[width_in] = narrow[width_in + 1] = narrow[width_in - 1]
+            # One loop for each number of taps: the compiler makes vectors of these.
+            if col_taps == 1:
+                for x in range(width):
+                    wide[c, x] = col_weights[0, x] * narrow[col_first[x]]
+            elif col_taps == 2:
+                for x in range(width):
+                    left = col_first[x]
+                    wide[c, x] = (
+                        col_weights[0, x] * narrow[left] + col_weights[1, x] * narrow[left + 1]
+                    )
+            else:
+                for x in range(width):
+                    left = col_first[x]
+                    wide[c, x] = (
+                        col_weights[0, x] * narrow[left]
+                        + col_weights[1, x] * narrow[left + 1]
+                        + col_weights[2, x] * narrow[left + 2]
+                    )
             for x in range(width):
                 value = wide[c, x]
                 first_now = value > best[x]

@@ -6,17 +6,16 @@ arrives in bands from the top is interpolated as it comes, and what no later row
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from segstudio.core.types import Prediction
+from segstudio.inference.taps import Taps, bilinear_taps, identity_taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +29,6 @@ __all__ = [
     "join_bands",
     "resized_bands",
     "rows_of_scores",
-    "source_positions",
     "upsampled",
     "upsampled_rows",
 ]
@@ -43,7 +41,7 @@ _BAND_BYTES = 32_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Some rows of an image, and the logits between which they lie.
+    """Some rows of an image, and the logits of which they are made.
 
     Attributes
     ----------
@@ -51,16 +49,16 @@ class Block:
         First row in the image.
     logits : Tensor of shape (C, k, w)
         Rows of the source.
-    rows : ndarray of shape (n,), int64
-        Row of ``logits`` before each row of the image.
-    weights : ndarray of shape (n,), float32
-        Weight of the row after it, 0..1.
+    rows : Taps
+        From the k rows of ``logits`` to the n rows of the image.
+    columns : Taps
+        From the w columns of ``logits`` to the W columns of the image.
     """
 
     top: int
     logits: Tensor
-    rows: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    rows: Taps
+    columns: Taps
 
     @property
     def bottom(self) -> int:
@@ -71,10 +69,11 @@ class Block:
         """Return the block of rows ``top..bottom-1`` of the image."""
         if (top, bottom) == (self.top, self.bottom):
             return self
-        rows = self.rows[top - self.top : bottom - self.top]
-        weights = self.weights[top - self.top : bottom - self.top]
-        low, high = int(rows[0]), int(rows[-1]) + 2
-        return Block(top, self.logits[:, low:high], rows - low, weights)
+        start, stop = top - self.top, bottom - self.top
+        low = int(self.rows.first[start])
+        high = int(self.rows.first[stop - 1]) + len(self.rows.weights)
+        rows = self.rows.part(start, stop, low)
+        return Block(top, self.logits[:, low:high], rows, self.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +86,13 @@ class RowBand:
         First row in the image.
     prediction : Prediction
         Of shape (n, W).
+    more : mapping of str to ndarray of shape (n, W), uint8
+        Further layers by their names, as they are stored.
     """
 
     top: int
     prediction: Prediction
+    more: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def bottom(self) -> int:
@@ -130,26 +132,6 @@ def join_bands(bands: Iterable[RowBand], height: int) -> Prediction:
     return whole
 
 
-@functools.lru_cache(maxsize=64)
-def source_positions(
-    source: int, destination: int, align_corners: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return, per destination pixel, the source pixel before it and the next one's weight.
-
-    The positions are those of ``interpolate(mode="bilinear")``: with ``align_corners`` the centres
-    of the corner pixels coincide, without it the outer edges do.  The arrays are not to be changed.
-    """
-    index = np.arange(destination, dtype=np.float32)
-    if align_corners:
-        scale = np.float32((source - 1) / (destination - 1)) if destination > 1 else np.float32(0)
-        position = index * scale
-    else:
-        scale = np.float32(source / destination)
-        position = np.maximum((index + np.float32(0.5)) * scale - np.float32(0.5), 0)
-    before = np.minimum(position.astype(np.int64), source - 1)
-    return before, (position - before).astype(np.float32)
-
-
 def rows_of_scores(classes: int, width: int) -> int:
     """Return how many rows of C scores make a band."""
     return max(1, _BAND_BYTES // (4 * classes * width))
@@ -158,12 +140,12 @@ def rows_of_scores(classes: int, width: int) -> int:
 def image_blocks(
     bands: Iterable[Tensor],
     source_height: int,
-    size: tuple[int, int],
+    rows: Taps,
+    columns: Taps,
     *,
-    align_corners: bool,
-    rows: int | None = None,
+    most: int | None = None,
 ) -> Iterator[Block]:
-    """Cut a bilinear interpolation into blocks of rows, each as soon as its source is there.
+    """Cut an interpolation into blocks of rows, each as soon as its source is there.
 
     Parameters
     ----------
@@ -171,11 +153,9 @@ def image_blocks(
         The source from its first row to its last.
     source_height : int
         Rows of all bands together.
-    size : (int, int)
-        H and W of the image.
-    align_corners : bool
-        See `source_positions`.
-    rows : int, optional
+    rows, columns : Taps
+        From the source to the image.
+    most : int, optional
         Rows of a block at most; None takes what suits predictions.
 
     Yields
@@ -183,11 +163,10 @@ def image_blocks(
     Block
         Without gaps, from the top.
     """
-    height, width = size
-    index, weights = source_positions(source_height, height, align_corners)
+    height = len(rows)
     # The last row of the source that each row of the image needs.
-    needed = index + (weights > 0)
-    step = rows or max(1, _BLOCK_PIXELS // width)
+    needed = np.minimum(rows.reach, source_height - 1)
+    step = most or max(1, _BLOCK_PIXELS // len(columns))
     held: Tensor | None = None
     first = top = 0
     for band in bands:
@@ -196,39 +175,28 @@ def image_blocks(
         ready = height if end == source_height else int(np.searchsorted(needed, end))
         for start in range(top, ready, step):
             stop = min(start + step, ready)
-            low = int(index[start])
-            high = min(int(index[stop - 1]) + 2, source_height)
+            low = int(rows.first[start])
+            high = int(needed[start:stop].max()) + 1
             part = held[:, low - first : high - first]
-            yield Block(start, part, index[start:stop] - low, weights[start:stop])
+            yield Block(start, part, rows.part(start, stop, low), columns)
         top = max(top, ready)
         if top < height:
-            keep = min(int(index[top]), end)
+            keep = min(int(rows.first[top]), end)
             held, first = held[:, keep - first :].clone(), keep
 
 
-def upsampled(block: Block, width: int, *, align_corners: bool) -> Tensor:
-    """Return the (C, n, W) float32 scores of a block at the image's width."""
-    logits = block.logits.float()
-    if block.weights.any():
-        before = torch.from_numpy(block.rows).to(logits.device)
-        after = (before + 1).clamp_(max=logits.shape[1] - 1)
-        weights = torch.from_numpy(block.weights).to(logits.device)[None, :, None]
-        logits = torch.lerp(logits[:, before], logits[:, after], weights)
-    elif len(block.rows) != logits.shape[1] or (np.diff(block.rows) != 1).any():
-        logits = logits[:, torch.from_numpy(block.rows).to(logits.device)]
-    if logits.shape[2] == width:
-        return logits
-    # The height stays, so this interpolates along the columns only.
-    size = (logits.shape[1], width)
-    return F.interpolate(logits[None], size=size, mode="bilinear", align_corners=align_corners)[0]
+def upsampled(block: Block) -> Tensor:
+    """Return the (C, n, W) float32 scores of a block at the image's size."""
+    return block.columns.apply(block.rows.apply(block.logits.float(), 1), 2)
 
 
 def upsampled_rows(
     logits: Tensor, size: tuple[int, int], top: int, bottom: int, *, align_corners: bool
 ) -> Tensor:
     """Return rows ``top..bottom-1`` of (C, h, w) logits interpolated to (H, W): (C, n, W)."""
-    whole = Block(0, logits, *source_positions(logits.shape[1], size[0], align_corners))
-    return upsampled(whole.part(top, bottom), size[1], align_corners=align_corners)
+    rows = bilinear_taps(logits.shape[1], size[0], align_corners)
+    columns = bilinear_taps(logits.shape[2], size[1], align_corners)
+    return upsampled(Block(0, logits, rows, columns).part(top, bottom))
 
 
 def resized_bands(
@@ -252,9 +220,8 @@ def identity_blocks(pieces: Iterable[Tensor]) -> Iterator[Block]:
     """Wrap (C, n, W) scores that are at the image's size already."""
     top = 0
     for piece in pieces:
-        count = piece.shape[1]
-        yield Block(top, piece, np.arange(count), np.zeros(count, np.float32))
-        top += count
+        yield Block(top, piece, identity_taps(piece.shape[1]), identity_taps(piece.shape[2]))
+        top += piece.shape[1]
 
 
 def in_bands(pieces: Iterable[Tensor], rows: int) -> Iterator[Tensor]:

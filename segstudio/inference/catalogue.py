@@ -28,6 +28,7 @@ __all__ = [
     "all_models",
     "embedded_models",
     "find_model",
+    "member_names",
     "published_models",
     "select_models",
 ]
@@ -210,6 +211,16 @@ def select_models(
         )
 
     return [model for model in models if fits(model)]
+
+
+def member_names(name: str) -> list[str]:
+    """Return the names or paths of the models that one name stands for.
+
+    "A+B" is the ensemble of A and B, unless there is a file of that name.
+    """
+    if "+" not in name or Path(name).expanduser().exists():
+        return [name]
+    return [part.strip() for part in name.split("+")]
 
 
 def find_model(name_or_path: str | Path) -> Path:

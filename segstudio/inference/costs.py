@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Costs", "measure_costs"]
 
 _WARM_UP = 2
+_FOLDER = 100
+"""Images for which a network is compiled: a folder of them."""
 _CPU_METHOD = "growth of a fresh process's resident memory at its peak, loading weights included"
 _CUDA_METHOD = "most that PyTorch had allocated on the device at once, weights included"
 
@@ -167,6 +169,8 @@ def measure_costs(
     # Before anything else runs, so that it is a prediction's memory.
     peak = torch.cuda.max_memory_allocated(place) - before if on_cuda else None
     batch, passes = _pass_input(model, image)
+    # As a run over a folder of such images would be served.
+    model.backend.wait_ready(model.input_counts([size] * _FOLDER))
     logits = model.backend(batch)
     predict_seconds, forward_seconds = _median_seconds(
         [lambda: model.predict(image), lambda: model.backend(batch)], runs, model.device

@@ -127,23 +127,20 @@ class Engine:
                 raise self._too_large(source) from MemoryError(failure)
 
     @torch.inference_mode()
-    def scores(self, blocks: Iterable[Block], width: int, *, softmax: bool) -> Iterator[Tensor]:
+    def scores(self, blocks: Iterable[Block], *, softmax: bool) -> Iterator[Tensor]:
         """Yield the (C, n, W) scores of blocks at the image's size, few rows at a time.
 
         Parameters
         ----------
         blocks : iterable of Block
-        width : int
-            W of the image.
         softmax : bool
             Whether probabilities are wanted.
         """
-        align = self._preprocessing.align_corners
         for block in blocks:
-            step = rows_of_scores(self._classes, width)
+            step = rows_of_scores(self._classes, len(block.columns))
             for top in range(block.top, block.bottom, step):
                 part = block.part(top, min(top + step, block.bottom))
-                rows = upsampled(part, width, align_corners=align)
+                rows = upsampled(part)
                 yield rows.softmax(0) if softmax else rows
 
     def input_shapes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -201,7 +198,7 @@ class Engine:
 
         def scores(index: int) -> Iterator[Tensor]:
             blocks = logits_blocks(self._forward, given[index], plans[index], self._device)
-            return self.scores(blocks, source.width, softmax=True)
+            return self.scores(blocks, softmax=True)
 
         size = (source.height, source.width)
         means = average_views(scores, len(given), size, self._classes)

@@ -21,8 +21,10 @@ using Deep Ensembles", NeurIPS 2017 (averaging probabilities).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,17 +32,24 @@ import torch
 from numpy.typing import NDArray
 
 from segstudio.core.errors import UsageError
-from segstudio.core.types import Image, Prediction
+from segstudio.core.types import Image, Prediction, quantise, quantise_entropy
 from segstudio.datasets.rows import ArrayRows, RowSource
-from segstudio.inference.bands import Block, RowBand, identity_blocks, join_bands, rows_of_scores
+from segstudio.inference.backends.joint import JointBackend
+from segstudio.inference.bands import RowBand, identity_blocks, join_bands, rows_of_scores
 from segstudio.inference.fused import fuse_block
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segstudio.core.preprocessing import Preprocessing
+    from segstudio.inference.augmentation import View
     from segstudio.inference.model import Model
+    from segstudio.inference.windows import Window
 
-__all__ = ["Ensemble", "EnsembleBand", "EnsemblePrediction", "combine"]
+__all__ = ["MUTUAL_INFORMATION", "VARIATION_RATIO", "Ensemble", "EnsemblePrediction", "combine"]
+
+MUTUAL_INFORMATION, VARIATION_RATIO = "mutual_information", "variation_ratio"
+"""Layers that a run of an ensemble keeps besides those of a model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,14 +72,6 @@ class EnsemblePrediction:
     variation_ratio: NDArray[np.float32]
     mutual_information: NDArray[np.float32]
     members: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EnsembleBand:
-    """Finished rows of an ensemble's prediction; ``top`` is the first one's place in the image."""
-
-    top: int
-    result: EnsemblePrediction
 
 
 @torch.inference_mode()
@@ -105,15 +106,11 @@ def combine(probabilities: Sequence[Tensor]) -> EnsemblePrediction:
     logits = mean.clamp_(min=torch.finfo().tiny).log_()
     (block,) = identity_blocks([logits])
     return EnsemblePrediction(
-        _fused(block),
+        fuse_block(block),
         (1 - agreeing.amax(0) / members).numpy(),
         information.clamp_(min=0).numpy(),
         members,
     )
-
-
-def _fused(block: Block) -> Prediction:
-    return fuse_block(block, block.logits.shape[2], align_corners=False)
 
 
 class Ensemble:
@@ -144,6 +141,8 @@ class Ensemble:
                     "models of one label space."
                 )
         self._outputs = [self._outputs_of(model) for model in models]
+        self._largest = max(models, key=lambda model: prod(model.preprocessing.size or (0,)))
+        self.backend = JointBackend([model.backend for model in models])
 
     def _outputs_of(self, model: Model) -> list[int]:
         """Return the model's output for each class of the label space."""
@@ -155,6 +154,53 @@ class Ensemble:
                 f"{self.label_space.name}; it cannot be in an ensemble."
             )
         return [outputs.index(index) for index in classes]
+
+    # -- what a run asks of a model ----------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Of all members."""
+        return self.models[0].device
+
+    @property
+    def precision(self) -> str:
+        """Of the members, without repetition."""
+        return "+".join(sorted({model.precision for model in self.models}))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Of the member whose input is the largest; each applies its own."""
+        return self._largest.preprocessing
+
+    @property
+    def views(self) -> Sequence[View]:
+        """Of the same member."""
+        return self._largest.views
+
+    @property
+    def window(self) -> Window | None:
+        """Of the same member."""
+        return self._largest.window
+
+    @property
+    def report(self) -> Callable[[str], None] | None:
+        """See `segstudio.inference.model.Model`."""
+        return self.models[0].report
+
+    @report.setter
+    def report(self, tell: Callable[[str], None] | None) -> None:
+        for model in self.models:
+            model.report = tell
+
+    def input_counts(self, sizes: Iterable[tuple[int, int]]) -> Counter[tuple[int, int]]:
+        """Return how many inputs of which shape the members make of images of these (H, W)."""
+        listed = list(sizes)
+        return sum((model.input_counts(listed) for model in self.models), Counter())
+
+    def prepare(self, image: Image) -> None:
+        """Say that images go through one by one."""
+
+    # -- predicting --------------------------------------------------------------------------------
 
     def predict(self, image: Image) -> EnsemblePrediction:
         """Predict one (H, W, 3) uint8 RGB image.
@@ -168,16 +214,21 @@ class Ensemble:
         ratio, information = (np.empty((height, width), np.float32) for _ in range(2))
 
         def bands() -> Iterator[RowBand]:
-            for band in self.predict_rows(image):
-                rows = slice(band.top, band.top + len(band.result.variation_ratio))
-                ratio[rows] = band.result.variation_ratio
-                information[rows] = band.result.mutual_information
-                yield RowBand(band.top, band.result.prediction)
+            for top, result in self._results(ArrayRows(image)):
+                rows = slice(top, top + len(result.variation_ratio))
+                ratio[rows] = result.variation_ratio
+                information[rows] = result.mutual_information
+                yield RowBand(top, result.prediction)
 
         return EnsemblePrediction(join_bands(bands(), height), ratio, information, len(self.models))
 
-    def predict_rows(self, source: Image | RowSource) -> Iterator[EnsembleBand]:
+    def predict_rows(self, source: Image | RowSource) -> Iterator[RowBand]:
         """Predict one image by bands of rows from the top; all models advance together.
+
+        Yields
+        ------
+        RowBand
+            With the layers `MUTUAL_INFORMATION`, divided by log C, and `VARIATION_RATIO`.
 
         Raises
         ------
@@ -185,6 +236,16 @@ class Ensemble:
             See `segstudio.inference.model.Model.predict`.
         """
         source = ArrayRows(source) if isinstance(source, np.ndarray) else source
+        for top, result in self._results(source):
+            classes = result.prediction.classes
+            more = {
+                MUTUAL_INFORMATION: quantise_entropy(result.mutual_information, classes),
+                VARIATION_RATIO: quantise(result.variation_ratio),
+            }
+            yield RowBand(top, result.prediction, more)
+
+    def _results(self, source: RowSource) -> Iterator[tuple[int, EnsemblePrediction]]:
+        """Yield the first row and the prediction of each band."""
         largest = max(model.checkpoint.classes for model in self.models)
         rows = rows_of_scores(largest, source.width)
         together = zip(
@@ -192,13 +253,11 @@ class Ensemble:
         )
         top = 0
         for parts in together:
-            result = combine(
-                [
-                    self._in_label_space(part, outputs)
-                    for part, outputs in zip(parts, self._outputs, strict=True)
-                ]
-            )
-            yield EnsembleBand(top, result)
+            members = [
+                self._in_label_space(part, outputs)
+                for part, outputs in zip(parts, self._outputs, strict=True)
+            ]
+            yield top, combine(members)
             top += parts[0].shape[1]
 
     @staticmethod

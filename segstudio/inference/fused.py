@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from segstudio.core.types import IGNORE_INDEX, Prediction
-from segstudio.inference.bands import Block, rows_of_scores, source_positions, upsampled
+from segstudio.inference.bands import Block, rows_of_scores, upsampled
+from segstudio.inference.taps import bilinear_taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +43,7 @@ def fuse_logits(
     Prediction
         Of shape (H, W).
     """
-    rows, weights = source_positions(logits.shape[1], height, align_corners)
-    return _fuse_by_numba(logits, rows, weights, width, align_corners)
+    return fuse_block(_whole(torch.from_numpy(logits), height, width, align_corners))
 
 
 def fuse_logits_torch(
@@ -53,22 +53,21 @@ def fuse_logits_torch(
 
     The parameters and the result are those of `fuse_logits`.
     """
-    rows, weights = source_positions(logits.shape[1], height, align_corners)
-    block = Block(0, logits, rows, weights)
-    return _fuse_by_torch(block, width, align_corners)
+    return _fuse_by_torch(_whole(logits, height, width, align_corners))
 
 
-def fuse_block(block: Block, width: int, *, align_corners: bool) -> Prediction:
+def _whole(logits: Tensor, height: int, width: int, align_corners: bool) -> Block:
+    rows = bilinear_taps(logits.shape[1], height, align_corners)
+    return Block(0, logits, rows, bilinear_taps(logits.shape[2], width, align_corners))
+
+
+def fuse_block(block: Block) -> Prediction:
     """Turn a block of logits into a prediction of its rows, where the logits are.
 
     Parameters
     ----------
     block : Block
-        Of n rows.
-    width : int
-        W of the image.
-    align_corners : bool
-        See `fuse_logits`.
+        Of n rows and W columns.
 
     Returns
     -------
@@ -76,32 +75,25 @@ def fuse_block(block: Block, width: int, *, align_corners: bool) -> Prediction:
         Of shape (n, W).
     """
     if block.logits.device.type == "cpu":
-        logits = block.logits.float().numpy()
-        return _fuse_by_numba(logits, block.rows, block.weights, width, align_corners)
-    return _fuse_by_torch(block, width, align_corners)
+        return _fuse_by_numba(block)
+    return _fuse_by_torch(block)
 
 
-def _fuse_by_numba(
-    logits: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    row_weights: NDArray[np.float32],
-    width: int,
-    align_corners: bool,
-) -> Prediction:
+def _fuse_by_numba(block: Block) -> Prediction:
     from segstudio.inference._fused_kernel import fuse_rows
 
-    classes, _, source_width = logits.shape
-    columns, column_weights = source_positions(source_width, width, align_corners)
-    size = (len(rows), width)
+    logits = block.logits.float().numpy()
+    classes = len(logits)
+    size = (len(block.rows), len(block.columns))
     dtype = np.uint8 if classes <= IGNORE_INDEX else np.uint16
     labels, runner_up = np.empty(size, dtype), np.empty(size, dtype)
     entropy, confidence = np.empty(size, np.float32), np.empty(size, np.float32)
     fuse_rows(
         np.ascontiguousarray(logits, np.float32),
-        rows,
-        row_weights,
-        columns,
-        column_weights,
+        np.ascontiguousarray(block.rows.first),
+        np.ascontiguousarray(block.rows.weights),
+        np.ascontiguousarray(block.columns.first),
+        np.ascontiguousarray(block.columns.weights),
         labels,
         entropy,
         confidence,
@@ -111,14 +103,14 @@ def _fuse_by_numba(
 
 
 @torch.inference_mode()
-def _fuse_by_torch(block: Block, width: int, align_corners: bool) -> Prediction:
+def _fuse_by_torch(block: Block) -> Prediction:
     classes = block.logits.shape[0]
     small = torch.uint8 if classes <= IGNORE_INDEX else torch.int32
     dtype = np.uint8 if classes <= IGNORE_INDEX else np.uint16
     parts: list[list[Tensor]] = [[], [], [], []]
-    step = rows_of_scores(classes, width)
+    step = rows_of_scores(classes, len(block.columns))
     for start in range(block.top, block.bottom, step):
-        wide = upsampled(block.part(start, start + step), width, align_corners=align_corners)
+        wide = upsampled(block.part(start, min(start + step, block.bottom)))
         log_p = torch.log_softmax(wide, 0)
         p = log_p.exp()
         best = wide.topk(min(2, classes), 0).indices

@@ -161,7 +161,7 @@ class Model:
             yield RowBand(0, self._refined(source, blocks)[0])
             return
         for block in blocks:
-            yield self._fused(block, source.width)
+            yield self._fused(block)
 
     def predict_with_scores(self, image: Image) -> tuple[Prediction, NDArray[np.float32]]:
         """Predict one image and return also what the argmax was taken of.
@@ -182,7 +182,7 @@ class Model:
         scores = np.empty((self.checkpoint.classes, source.height, source.width), np.float32)
         bands = []
         for block in self._engine.blocks(source):
-            bands.append(self._fused(block, source.width))
+            bands.append(self._fused(block))
             self._fill(scores, [block], softmax=softmax)
         return join_bands(bands, source.height), scores
 
@@ -201,7 +201,7 @@ class Model:
         if self.refiner is not None:
             parts = iter([torch.from_numpy(self._refined(source, blocks)[1])])
         else:
-            parts = self._engine.scores(blocks, source.width, softmax=True)
+            parts = self._engine.scores(blocks, softmax=True)
         yield from in_bands(parts, rows)
 
     # -- several images ----------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class Model:
         blocks = whole_blocks(logits, prepared.given)
         if self.refiner is not None:
             return self._refined(source, blocks)[0]
-        return join_bands((self._fused(block, source.width) for block in blocks), source.height)
+        return join_bands((self._fused(block) for block in blocks), source.height)
 
     def _predict_group(self, group: Sequence[Prepared]) -> list[Prediction]:
         if len(group) == 1:
@@ -279,29 +279,15 @@ class Model:
         half = len(group) // 2
         return self._predict_group(group[:half]) + self._predict_group(group[half:])
 
-    def prepare_for(
-        self,
-        sizes: Iterable[tuple[int, int]],
-        *,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Compile for images of these (H, W), where the backend compiles; `release` ends it.
+    def input_counts(self, sizes: Iterable[tuple[int, int]]) -> Counter[tuple[int, int]]:
+        """Return how many inputs of which shape images of these (H, W) make.
 
-        Until then one input gets one answer, however often it is asked for.
-
-        Raises
-        ------
-        CancelledError
-            When ``cancelled`` said so.
+        For `Backend.start` and `Backend.wait_ready`, as far as it is known before.
         """
         counts: Counter[tuple[int, int]] = Counter()
         for size in sizes:
             counts.update(self._engine.input_shapes(size))
-        self.backend.wait_ready(counts, cancelled=cancelled)
-
-    def release(self) -> None:
-        """End what `prepare_for` began."""
-        self.backend.release()
+        return counts
 
     # -- the network and what comes after it -------------------------------------------------------
 
@@ -318,10 +304,9 @@ class Model:
             )
         return logits
 
-    def _fused(self, block: Block, width: int) -> RowBand:
+    def _fused(self, block: Block) -> RowBand:
         """Turn a block of logits into a prediction in the label space."""
-        align = self.preprocessing.align_corners
-        prediction = fuse_block(block, width, align_corners=align)
+        prediction = fuse_block(block)
         if self._table is not None:
             prediction = replace(
                 prediction,
@@ -340,14 +325,14 @@ class Model:
         self._fill(scores, blocks, softmax=True)
         scores = self.refiner.refine(source.read_rows(0, source.height), scores)
         logits = torch.from_numpy(np.log(np.maximum(scores, _TINY)))
-        bands = (self._fused(block, source.width) for block in identity_blocks([logits]))
+        bands = (self._fused(block) for block in identity_blocks([logits]))
         return join_bands(bands, source.height), scores
 
     def _fill(self, scores: NDArray[np.float32], blocks: Iterable[Block], *, softmax: bool) -> None:
         """Write the scores of blocks to their rows."""
         for block in blocks:
             top = block.top
-            for rows in self._engine.scores([block], scores.shape[2], softmax=softmax):
+            for rows in self._engine.scores([block], softmax=softmax):
                 scores[:, top : top + rows.shape[1]] = rows.cpu().numpy()
                 top += rows.shape[1]
 

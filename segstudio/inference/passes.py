@@ -13,6 +13,7 @@ from segstudio.datasets.rows import ArrayRows, RowSource
 from segstudio.inference.augmentation import View
 from segstudio.inference.bands import Block, image_blocks, resized_bands
 from segstudio.inference.preprocess import ResizedRows, resize_image, target_size, to_input
+from segstudio.inference.taps import bilinear_taps, chained_taps
 from segstudio.inference.windows import Plan, fill_window, slide_bands
 
 if TYPE_CHECKING:
@@ -88,15 +89,26 @@ def whole_blocks(
     rule = given.preprocessing
     two_steps = rule.upsample_to_input and given.size != given.image_size
     # Padding has to be cut off at a size where it is a whole number of pixels.
-    if two_steps or given.padded != given.size:
-        if tuple(logits.shape[-2:]) == given.padded:
-            bands: Iterable[Tensor] = [logits[:, : given.size[0], : given.size[1]]]
-        else:
-            bands = resized_bands(
-                logits, given.padded, given.size, align_corners=rule.align_corners
-            )
-        return _blocks(bands, given.size[0], given, rows)
-    return _blocks([logits], logits.shape[1], given, rows)
+    if not two_steps and given.padded == given.size:
+        return _blocks([logits], (logits.shape[1], logits.shape[2]), given, rows)
+    if tuple(logits.shape[-2:]) == given.padded:
+        inner = logits[:, : given.size[0], : given.size[1]]
+        return _blocks([inner], given.size, given, rows)
+    down, across = (
+        chained_taps(
+            logits.shape[axis + 1],
+            given.padded[axis],
+            given.size[axis],
+            given.image_size[axis],
+            rule.align_corners,
+        )
+        for axis in (0, 1)
+    )
+    if down is None or across is None:
+        bands = resized_bands(logits, given.padded, given.size, align_corners=rule.align_corners)
+        return _blocks(bands, given.size, given, rows)
+    across = across.mirrored() if given.view.flip else across
+    return image_blocks([logits], logits.shape[1], down, across, most=rows)
 
 
 def logits_blocks(
@@ -142,19 +154,17 @@ def logits_blocks(
         yield from whole_blocks(forward(read(0, padded[0]))[0], given, rows=rows)
         return
     bands = slide_bands(forward, read, spans, size, align_corners=rule.align_corners)
-    yield from _blocks(bands, size[0], given, rows)
+    yield from _blocks(bands, size, given, rows)
 
 
 def _blocks(
-    bands: Iterable[Tensor], height: int, given: NetworkInput, rows: int | None
+    bands: Iterable[Tensor], size: tuple[int, int], given: NetworkInput, rows: int | None
 ) -> Iterator[Block]:
-    """Interpolate bands of logits to the image's size."""
-    if given.view.flip:
-        bands = (band.flip(2) for band in bands)
-    return image_blocks(
-        bands,
-        height,
-        given.image_size,
-        align_corners=given.preprocessing.align_corners,
-        rows=rows,
+    """Interpolate bands of logits, (H, W) of them together, to the image's size."""
+    align_corners = given.preprocessing.align_corners
+    down, across = (
+        bilinear_taps(size[axis], given.image_size[axis], align_corners) for axis in (0, 1)
     )
+    if given.view.flip:
+        across = across.mirrored()
+    return image_blocks(bands, size[0], down, across, most=rows)

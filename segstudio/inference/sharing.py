@@ -11,6 +11,7 @@ from segstudio.inference.memory import free_memory
 from segstudio.inference.preprocess import target_size
 
 if TYPE_CHECKING:
+    from segstudio.inference.ensemble import Ensemble
     from segstudio.inference.model import Model
 
 __all__ = ["pass_pixels", "pixels_at_once", "set_threads", "usable_threads"]
@@ -46,7 +47,7 @@ def pixels_at_once(device: torch.device) -> int:
     return max(1, int(_SHARE * free) // _BYTES_PER_PIXEL)
 
 
-def pass_pixels(model: Model, source: RowSource) -> int:
+def pass_pixels(model: Model | Ensemble, source: RowSource) -> int:
     """Return what predicting an image costs, as pixels of a pass's input; see `pixels_at_once`."""
     rule, size = model.preprocessing, (source.height, source.width)
     inputs = [target_size(*size, rule, view.scale) for view in model.views]

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from segstudio.core.errors import UsageError
 from segstudio.core.preprocessing import Preprocessing
-from segstudio.inference.bands import Block, rows_of_scores, source_positions, upsampled
+from segstudio.inference.bands import Block, rows_of_scores, upsampled
+from segstudio.inference.taps import bilinear_taps, identity_taps
 
 __all__ = [
     "TILE_SIDES",
@@ -300,8 +301,9 @@ class _Heads:
             logits[:, :, sum(widths) : sum(widths) + width] = head
             widths.append(width)
         assert logits is not None
-        positions = source_positions(logits.shape[1], rows.stop - rows.start, align_corners)
-        block = Block(rows.start, logits, *positions).part(rows.first, rows.last)
+        down = bilinear_taps(logits.shape[1], rows.stop - rows.start, align_corners)
+        block = Block(rows.start, logits, down, identity_taps(logits.shape[2]))
+        block = block.part(rows.first, rows.last)
         return cls(block, tuple(widths))
 
     def below(self, row: int) -> _Heads:
@@ -325,7 +327,7 @@ def _sum_rows(
         if first >= last:
             continue
         block = heads.block.part(first, last)
-        lines = upsampled(block, block.logits.shape[2], align_corners=align_corners)
+        lines = upsampled(block)
         left = 0
         for span, width in zip(across, heads.widths, strict=True):
             size = (last - first, span.stop - span.start)

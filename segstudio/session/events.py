@@ -12,6 +12,7 @@ __all__ = [
     "PredictionReady",
     "RunEvent",
     "RunFinished",
+    "RunNote",
     "RunStarted",
     "SampleFailed",
 ]
@@ -48,6 +49,14 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RunNote:
+    """One sentence about a run that goes on: something is done otherwise than asked."""
+
+    run: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionReady:
     """A sample's results are on disk and in the store.
 
@@ -74,11 +83,15 @@ class PredictionReady:
 
 @dataclass(frozen=True, slots=True)
 class SampleFailed:
-    """A sample could not be predicted; ``error`` is one plain sentence."""
+    """A sample could not be predicted; ``error`` is one plain sentence.
+
+    ``job_id`` names the job where that is not the run that is being done.
+    """
 
     sample_id: str
     run: str
     error: str
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,7 @@ class ModelReport:
     error: str | None = None
 
 
-RunEvent = ModelLoaded | RunStarted | PredictionReady | SampleFailed | RunFinished
+RunEvent = ModelLoaded | RunStarted | RunNote | PredictionReady | SampleFailed | RunFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ class JobState:
     message : str
         One sentence, mostly empty.
     unit : str
-        What is counted: "samples" of a run, "bytes", or samples that are "analysed".
+        What is counted: "samples" of a run, "bytes", or samples that are "analysed" or "exported".
     """
 
     job_id: str

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from segstudio.core.errors import UsageError
 from segstudio.session.events import (
     JobState,
     ModelLoaded,
     PredictionReady,
     RunEvent,
+    RunNote,
     RunStarted,
     SampleFailed,
 )
@@ -73,6 +75,22 @@ class Jobs:
         self._session.job_changed.emit(state)
         self._start_next()
         return job_id
+
+    def start_again(self, job_id: str) -> str:
+        """Queue a job's run again, for what it left undone, and return the new id.
+
+        Raises
+        ------
+        UsageError
+            When there is no such run, it is not over, or another dataset was opened since.
+        """
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None or not job.state.is_over:
+            raise UsageError("There is no run that has ended to be done again.")
+        if job.request.generation != self._session.generation:
+            raise UsageError(f"{job.state.title} ran on another dataset; open that one again.")
+        return self.start(replace(job.request, restart=False))
 
     def states(self) -> list[JobState]:
         """Return where every job of the session stands, oldest first."""
@@ -156,11 +174,11 @@ class Jobs:
         elif isinstance(event, RunStarted):
             job.finished_before += job.run_total
             job.run_total = event.total
-            self._change(
-                job_id, state=going, done=job.finished_before + event.already, message=""
-            )
+            self._change(job_id, state=going, done=job.finished_before + event.already, message="")
             for note in event.notes:
                 self._session.problem.emit(note)
+        elif isinstance(event, RunNote):
+            self._session.problem.emit(event.sentence)
         elif isinstance(event, PredictionReady | SampleFailed):
             job.times.append(time.monotonic())
             failed = isinstance(event, SampleFailed)

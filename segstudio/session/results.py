@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.atomic import replacing, write_bytes
 from segstudio.core.errors import SegStudioError, WriteError
 from segstudio.core.types import Sample
 from segstudio.datasets.encoding import encode_png
+from segstudio.datasets.png_rows import writing_png_rows
 from segstudio.metrics.counts import SampleCounts, count_sample
 from segstudio.metrics.scores import mean_iou
-from segstudio.project.layout import LAYERS, ProjectLayout
+from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import Store
 from segstudio.session.engines.base import Outcome
+from segstudio.session.engines.spool import SPOOL_BYTES, let_go
 from segstudio.session.events import PredictionReady, RunEvent, SampleFailed
 from segstudio.session.targets import TargetReader
 
 __all__ = ["ResultWriter", "count_prediction", "scores_path"]
+
+
+_BAND_PIXELS = 8_000_000
 
 
 class ResultWriter:
@@ -125,11 +131,14 @@ class ResultWriter:
             place = scores_path(self._scores, outcome.sample)
             with replacing(place, durable=False) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, scores=outcome.scores)
-        for layer, pixels in zip(LAYERS, outcome.layers.all(), strict=True):
+        for layer, pixels in outcome.layers.by_name().items():
             path = self._layout.layer(self.run, layer, outcome.sample.sample_id)
             # The row makes a sample finished and SQLite survives a power cut; the files need not
             # be forced to the disk for a kill, only for a power cut in the same seconds.
-            write_bytes(path, encode_png(pixels), durable=False)
+            if pixels.nbytes < SPOOL_BYTES:
+                write_bytes(path, encode_png(pixels), durable=False)
+            else:
+                _write_by_rows(path, pixels)
 
     def _count(
         self, outcome: Outcome
@@ -146,6 +155,16 @@ class ResultWriter:
         except SegStudioError as error:
             return None, str(error)
         return counts, None
+
+
+def _write_by_rows(path: Path, pixels: NDArray[Any]) -> None:
+    """Write a layer of a huge image, few rows of it in memory at a time."""
+    size = (pixels.shape[0], pixels.shape[1])
+    rows = max(1, _BAND_PIXELS // size[1])
+    with writing_png_rows(path, size, pixels.dtype.type, durable=False) as file:
+        for top in range(0, len(pixels), rows):
+            file.write(np.asarray(pixels[top : top + rows]))
+            let_go(pixels)
 
 
 def scores_path(folder: Path, sample: Sample) -> Path:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from segstudio.core.atomic import remove_leftovers
 from segstudio.core.errors import UsageError
@@ -26,14 +26,15 @@ from segstudio.project.layout import ProjectLayout
 from segstudio.project.locks import hold_run
 from segstudio.project.signature import FileSignature, look_again
 from segstudio.project.store import Store
-from segstudio.session.engines.base import Engine, build_model, run_identity
-from segstudio.session.engines.local import LocalEngine
+from segstudio.session.engines.base import Engine, build_model, run_identity, wanted_precision
+from segstudio.session.engines.local import LocalEngine, image_sizes
 from segstudio.session.engines.ray import RayEngine
 from segstudio.session.engines.ray_cluster import parse_engine
 from segstudio.session.events import (
     ModelLoaded,
     RunEvent,
     RunFinished,
+    RunNote,
     RunStarted,
 )
 from segstudio.session.results import ResultWriter, count_prediction, scores_path
@@ -41,11 +42,16 @@ from segstudio.session.targets import TargetReader, build_target_reader
 
 if TYPE_CHECKING:
     from segstudio.inference.model import Model
+    from segstudio.session.engines.base import Predictor
 
 __all__ = ["RunRequest", "count_prediction", "run_models"]
 
 _WRITERS = 2
 _PENDING = 4
+_LOOKED_AT = 2000
+"""Images whose sizes tell what a network is to be compiled for."""
+_EARLY = 2
+"""First images of a run, which do not wait until the network is compiled."""
 _NAMED = 5
 """Changed files that a note calls by their names."""
 
@@ -109,7 +115,7 @@ def run_models(
     report: Callable[[RunEvent], None],
     *,
     cancelled: Callable[[], bool] = lambda: False,
-    models: dict[tuple[str, ...], Model] | None = None,
+    models: dict[tuple[str, ...], Predictor] | None = None,
 ) -> list[str]:
     """Run every model of a request over its samples.
 
@@ -162,6 +168,8 @@ def _target_reader(
     """
     try:
         reader = build_target_reader(request.dataset, space, request.mapping)
+        if request.must_score and reader is not None:
+            reader.check_mapped()
     except UsageError as error:
         if request.must_score or request.mapping is not None:
             raise
@@ -173,11 +181,17 @@ def _load(
     name: str,
     request: RunRequest,
     report: Callable[[RunEvent], None],
-    models: dict[tuple[str, ...], Model],
-) -> Model:
+    models: dict[tuple[str, ...], Predictor],
+) -> Predictor:
     space = request.model_label_space
     meaning = "" if space is None else space.fingerprint
-    options = (request.device, request.precision, request.window, request.refine, request.tta)
+    options = (
+        request.device,
+        wanted_precision(request),
+        request.window,
+        request.refine,
+        request.tta,
+    )
     key = (name, *options, meaning)
     if key not in models:
         started = time.monotonic()
@@ -187,13 +201,19 @@ def _load(
     return models[key]
 
 
-def _build_engine(request: RunRequest, model: Model) -> Engine:
+def _build_engine(request: RunRequest, model: Predictor) -> Engine:
     """Return the engine that a request asks for."""
+    counts = None
+    if model.backend.compiles:
+        # The samples that are done are among these: a resumed run compiles for the same.
+        counts = model.input_counts(image_sizes(request.dataset.samples[:_LOOKED_AT]))
     options = parse_engine(request.engine)
     if options is not None:
-        return RayEngine(request, model, options)
+        if not hasattr(model, "checkpoint"):
+            raise UsageError("An ensemble runs on this machine only; leave --engine away.")
+        return RayEngine(request, cast("Model", model), options, counts)
     with_scores = request.save_scores is not None
-    return LocalEngine(model, batch=request.batch, with_scores=with_scores)
+    return LocalEngine(model, batch=request.batch, with_scores=with_scores, counts=counts)
 
 
 class _OneRun:
@@ -203,7 +223,7 @@ class _OneRun:
         self,
         request: RunRequest,
         name: str,
-        model: Model,
+        model: Predictor,
         reader: TargetReader | None,
         layout: ProjectLayout,
         store: Store,
@@ -214,10 +234,13 @@ class _OneRun:
         self.model = model
         self.model_name = name
         self._note = note
+        self._told: set[str] = set()
         self.layout = layout
         self.store = store
+        from segstudio.inference.catalogue import member_names
+
         self.run = store.begin_run(
-            Path(name).name.split(".")[0] or "model",
+            "+".join(Path(part).name.split(".")[0] or "model" for part in member_names(name)),
             name,
             run_identity(model, request.refine, request.tta),
             model.label_space,
@@ -285,8 +308,14 @@ class _OneRun:
         self.writer.report(RunStarted(self.run, self.model_name, total, already, notes))
         missing = {sample.sample_id: sample for sample in left}
         if left:
-            with closing(_build_engine(self.request, self.model)) as engine:
-                self._write_outcomes(engine, left, missing, cancelled)
+            self.model.report = self._tell
+            try:
+                with closing(_build_engine(self.request, self.model)) as engine:
+                    self._write_outcomes(engine, left, missing, cancelled)
+            finally:
+                self.model.report = None
+            for note in self.model.backend.record().notes:
+                self._tell(note)
         if not cancelled():
             for sample in missing.values():
                 self.writer.fail(
@@ -307,9 +336,10 @@ class _OneRun:
         with_scores = self.request.save_scores is not None
         most = 1 if with_scores else _PENDING  # scores are large
         pending: list[Future[None]] = []
+        early = {sample.sample_id for sample in self.request.dataset.samples[:_EARLY]}
         with (
             ThreadPoolExecutor(1 if with_scores else _WRITERS, "write") as writers,
-            closing(engine.outcomes(left, cancelled=cancelled)) as outcomes,
+            closing(engine.outcomes(left, early=early, cancelled=cancelled)) as outcomes,
         ):
             try:
                 for outcome in outcomes:
@@ -328,6 +358,12 @@ class _OneRun:
                 # The first error is the one to tell; what is being written may still finish.
                 wait(pending)
                 raise
+
+    def _tell(self, sentence: str) -> None:
+        """Pass on what the model says of itself, each sentence once."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            self.writer.report(RunNote(self.run, sentence))
 
     def _notes(self, changed: Sequence[str]) -> tuple[str, ...]:
         notes = () if self._note is None else (self._note,)

@@ -19,6 +19,9 @@ from segstudio.architectures._base import ARCHITECTURES, SegmentationNetwork
 from segstudio.core.options import build_options
 from segstudio.inference.backends.base import Backend
 from segstudio.inference.backends.choosing import prepare_backend
+from segstudio.inference.backends.compiling import CompileSettings
+from segstudio.inference.backends.eager import EagerBackend
+from segstudio.inference.backends.openvino import OpenVinoBackend
 
 SIZE = (512, 512)
 ROUNDS = 5
@@ -44,10 +47,9 @@ def seconds(backend: Backend, batch: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def prepared(network: SegmentationNetwork, word: str, folder: Path, exact: bool = False) -> Backend:
-    more = {"openvino_precision": lambda: "fp32"} if exact else {}
+def prepared(network: SegmentationNetwork, word: str, folder: Path) -> Backend:
     return prepare_backend(
-        network, device=CPU, precision=word, cache_key="bench", cache_folder=folder, **more
+        network, device=CPU, precision=word, cache_key="bench", cache_folder=folder
     )
 
 
@@ -61,19 +63,25 @@ def compare(name: str) -> None:
         waits = []
         for _ in range(2):
             start = time.perf_counter()
-            auto.wait_ready({SIZE: 1})
+            auto.wait_ready({SIZE: 100})
             waits.append(time.perf_counter() - start)
             auto.close()
             auto = prepared(network, "auto", folder)
-        auto.wait_ready({SIZE: 1})
+        auto.wait_ready({SIZE: 100})
         sides = {
             "eager fp32": prepared(network, "fp32", folder),
-            "eager bf16": prepared(network, "bf16", folder),
-            "openvino fp32": prepared(network, "auto", folder, exact=True),
+            "eager bf16": EagerBackend(network, device=CPU, precision="bf16"),
+            "openvino fp32": OpenVinoBackend(
+                network,
+                EagerBackend(network, device=CPU, precision="fp32"),
+                CompileSettings("fp32", torch.get_num_threads()),
+                key=None,
+                store=None,
+            ),
             f"auto ({auto.record().name})": auto,
         }
         for side in sides.values():
-            side.wait_ready({SIZE: 1})
+            side.wait_ready({SIZE: 100})
             side(batch)
         taken: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(ROUNDS):

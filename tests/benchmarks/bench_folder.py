@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from segstudio.architectures.segformer import SegFormer, SegFormerOptions
 from segstudio.checkpoints.native import NativeCheckpoint, save_native, state_dict_of
@@ -28,12 +27,15 @@ from segstudio.datasets.base import Dataset
 from segstudio.datasets.opening import open_dataset
 from segstudio.datasets.rows import open_rows
 from segstudio.inference.model import Model, load_model
+from segstudio.inference.plain import plain_run
 from segstudio.inference.sharing import set_threads, usable_threads
 from segstudio.metrics.confusion import warm_kernels
 from segstudio.session.engines.local import LocalEngine
 from segstudio.session.runner import RunRequest, run_models
 
 CLASSES = 150
+WORDS = ("fp32", "auto")
+"""Values of --precision."""
 COCO = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco" / "images"
 
 
@@ -61,27 +63,10 @@ def save_segformer(path: Path) -> None:
     save_native(path, NativeCheckpoint("segformer", {"variant": "b0"}, space, rule, weights))
 
 
-@torch.inference_mode()
 def naive(model: Model, dataset: Dataset, folder: Path) -> None:
-    """Read, resize, forward, interpolate, softmax, entropy, argmax, write: one after the other."""
-    rule = model.preprocessing
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (rule.mean, rule.std))
+    """Do one image after the other."""
     for sample in dataset.samples:
-        image = cv2.cvtColor(cv2.imread(str(sample.image_path)), cv2.COLOR_BGR2RGB)
-        height, width = image.shape[:2]
-        scale = 512 / min(height, width)
-        size = (int(width * scale + 0.5), int(height * scale + 0.5))
-        resized = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-        batch = (torch.from_numpy(resized).permute(2, 0, 1)[None].float() - mean) / std
-        logits = model.network(batch)
-        full = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0]
-        p = full.softmax(0)
-        entropy = -(p * p.clamp_min(1e-38).log()).sum(0) / np.log(CLASSES)
-        best = p.topk(2, 0)
-        layers = (best.indices[0], entropy * 255, best.values[0] * 255, best.indices[1])
-        for name, layer in zip("lecr", layers, strict=True):
-            place = folder / f"{sample.sample_id}.{name}.png"
-            cv2.imwrite(str(place), layer.to(torch.uint8).numpy())
+        plain_run(model, sample.image_path, folder)
 
 
 def bare(model: Model, dataset: Dataset) -> tuple[float, float]:
@@ -121,41 +106,46 @@ def main() -> None:
         dataset = photographs(root / "images", arguments.images)
         weights = root / "segformer.safetensors"
         save_segformer(weights)
-        models: dict[tuple[str, ...], Model] = {}
-        first = dataset.select(limit=1)
+        models: dict[str, dict[tuple[str, ...], Model]] = {word: {} for word in WORDS}
 
-        def run(chosen: Dataset, project: str) -> None:
-            folder = root / project
-            folder.mkdir()
-            request = RunRequest(chosen, (str(weights),), folder, device="cpu", precision="fp32")
-            run_models(request, lambda event: None, models=models)
+        def run(precision: str, project: str) -> None:
+            request = RunRequest(
+                dataset, (str(weights),), _made(root / project), device="cpu", precision=precision
+            )
+            run_models(request, lambda event: None, models=models[precision])
 
         plain = load_model(weights, device="cpu", precision="fp32")
-        run(first, "warm")
-        naive(plain, first, _made(root / "naive-warm"))
-        sides: dict[str, list[tuple[float, float]]] = {"naive": [], "run_models": []}
+        naive(plain, dataset.select(limit=1), _made(root / "naive-warm"))
+        # The first run compiles, which later runs find on the disk and this process in memory.
+        first = {word: timed(partial(run, word, f"warm-{word}"))[0] for word in WORDS}
+        sides: dict[str, list[tuple[float, float]]] = {side: [] for side in ("naive", *WORDS)}
         for number in range(arguments.rounds):
             out = _made(root / f"naive-{number}")
             sides["naive"].append(timed(partial(naive, plain, dataset, out)))
-            sides["run_models"].append(timed(partial(run, dataset, f"run-{number}")))
-        parts = bare(plain, dataset.select(limit=6))
+            for word in WORDS:
+                sides[word].append(timed(partial(run, word, f"{word}-{number}")))
+        parts = {word: bare(*models[word].values(), dataset) for word in WORDS}
         set_threads(threads)
         limits = LocalEngine(plain).limits(len(dataset))
+        used = next(iter(models["auto"].values())).backend.record()
     print(f"{len(dataset)} images, {threads} threads, {limits.workers} images side by side")
     print(f"load average {os.getloadavg()[0]:.1f} (of this and all other programs)")
+    print(f"auto is {used.name} for inputs of {used.shapes}, {used.other} for others")
     best = {side: tuple(map(min, zip(*times, strict=True))) for side, times in sides.items()}
     for side, (wall, processor) in best.items():
         rate = len(dataset) / wall
-        print(f"{side:<11} {wall:6.1f} s wall ({rate:.2f} images/s), {processor:6.1f} s processor")
-    ratios = [a / b for a, b in zip(best["naive"], best["run_models"], strict=True)]
-    print(f"ratio       {ratios[0]:.2f} on the wall, {ratios[1]:.2f} in processor seconds")
-    ideal = sum(parts) * len(dataset)
-    print(f"bare forward {parts[0]:.3f} s + bare fused {parts[1]:.3f} s of one core per image")
-    wall, processor = best["run_models"]
-    print(
-        f"run_models over its parts: wall {wall / (ideal / threads):.2f} x (parts / cores), "
-        f"processor {processor / ideal:.2f} x parts"
-    )
+        print(f"{side:<6} {wall:6.1f} s wall ({rate:.2f} images/s), {processor:6.1f} s processor")
+    for word in WORDS:
+        ratios = [a / b for a, b in zip(best["naive"], best[word], strict=True)]
+        ideal = sum(parts[word]) * len(dataset)
+        wall, processor = best[word]
+        print(
+            f"{word}: {ratios[0]:.2f} x naive on the wall, {ratios[1]:.2f} in processor seconds; "
+            f"first run {first[word]:.1f} s\n"
+            f"  bare forward {parts[word][0]:.3f} s + fused {parts[word][1]:.3f} s of one core "
+            f"per image; the run takes {wall / (ideal / threads):.2f} x (parts / cores) on the "
+            f"wall, {processor / ideal:.2f} x parts in processor seconds"
+        )
 
 
 def _made(folder: Path) -> Path:

@@ -18,8 +18,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segstudio.inference.bands import RowBand, image_blocks, join_bands, resized_bands
+from segstudio.core.preprocessing import Preprocessing
+from segstudio.datasets.rows import ArrayRows
+from segstudio.inference.augmentation import View
+from segstudio.inference.bands import RowBand, join_bands
 from segstudio.inference.fused import fuse_block, fuse_logits
+from segstudio.inference.passes import NetworkInput, whole_blocks
+from segstudio.inference.plain import plain_answer
 
 CLASSES, SOURCE, SIZE = 150, (128, 171), (512, 683)
 LARGE = (2160, 3840)
@@ -27,21 +32,17 @@ ROUNDS = 5
 
 
 def naive(logits: torch.Tensor, align_corners: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return labels and entropy by interpolate, softmax, argmax and -sum p log p."""
-    full = F.interpolate(logits[None], size=SIZE, mode="bilinear", align_corners=align_corners)[0]
-    p = full.softmax(0)
-    return p.argmax(0), -(p * p.clamp_min(1e-38).log()).sum(0)
+    """Return labels and entropy by interpolate, softmax, topk and -sum p log p."""
+    labels, entropy, *_ = plain_answer(logits, SIZE, align_corners=align_corners)
+    return labels, entropy
 
 
 def two_steps(logits: torch.Tensor, align_corners: bool) -> np.ndarray:
     """Return labels by way of a network input of 1080 x 1920 that is padded to 1088."""
-    inner = (1080, 1920)
-    bands = resized_bands(logits, (1088, 1920), inner, align_corners=align_corners)
-    blocks = image_blocks(bands, inner[0], LARGE, align_corners=align_corners)
-    parts = (
-        RowBand(block.top, fuse_block(block, LARGE[1], align_corners=align_corners))
-        for block in blocks
-    )
+    rule = Preprocessing(upsample_to_input=True, align_corners=align_corners)
+    rows = ArrayRows(np.empty((1080, 1920, 3), np.uint8))
+    given = NetworkInput(rows, LARGE, (1080, 1920), (1088, 1920), View(), rule)
+    parts = (RowBand(block.top, fuse_block(block)) for block in whole_blocks(logits, given))
     return join_bands(parts, LARGE[0]).label_map
 
 

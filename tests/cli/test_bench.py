@@ -72,9 +72,7 @@ def test_memory_is_measured_and_all_is_kept_for_the_window(
 
 
 @pytest.mark.usefixtures("_no_process")
-def test_scores_join_the_table(
-    segstudio: Command, tiny_model: Path, dataset_folder: Path
-) -> None:
+def test_scores_join_the_table(segstudio: Command, tiny_model: Path, dataset_folder: Path) -> None:
     scored = segstudio("evaluate", dataset_folder, "-m", tiny_model, "--device", "cpu", "--json")
     wanted = scored.document()["runs"][0]["pooled"]["miou"]
     arguments = ("bench", "-m", tiny_model, *SMALL, "--dataset", dataset_folder)
@@ -142,3 +140,40 @@ def test_an_unknown_device_or_precision(segstudio: Command, tiny_model: Path) ->
     ):
         done = segstudio("bench", "-m", tiny_model, "--size", "32x32", *wish)
         assert done.status == 2 and reason in done.err.splitlines()[-1]
+
+
+def test_the_engine_beside_the_plain_way(
+    segstudio: Command, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segstudio.cli import bench_engine
+    from segstudio.inference import engine_bench as rounds
+    from segstudio.session import engine_bench
+
+    monkeypatch.setattr(bench_engine, "_IMAGES", 3)
+    monkeypatch.setattr(rounds, "_ROUNDS", 1)
+    monkeypatch.setattr(engine_bench, "_IMAGE", (48, 64))
+    done = segstudio("bench", "engine", "-m", tiny_model, "--size", "32x48", "--json")
+    assert done.status == 0, done.err
+    entries = done.document()["engine"]
+    assert [entry["model"] for entry in entries] == [None, str(tiny_model), str(tiny_model)]
+    for entry in entries:
+        assert entry["seconds"] > 0 and entry["plain_seconds"] > 0
+        assert entry["ratio"] == entry["plain_seconds"] / entry["seconds"]
+    assert entries[1]["work"] == "the network at 32 x 48"
+    # ENet unpools: it stays exact.
+    assert [entry["how"] for entry in entries] == ["fused", "eager fp32", "eager fp32"]
+
+
+def test_the_plain_way_gives_the_engines_labels(tiny_model: Path, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from segstudio.inference.model import load_model
+    from segstudio.inference.plain import plain_run
+
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    model = load_model(tiny_model, device="cpu", precision="fp32")
+    plain_run(model, tmp_path / "a.png", tmp_path)
+    found = cv2.imread(str(tmp_path / "a.labels.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(found, model.predict(image[..., ::-1]).label_map)

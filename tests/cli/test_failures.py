@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 import zipfile
 from pathlib import Path
 
@@ -325,3 +326,22 @@ def test_a_report_that_cannot_be_written(segstudio, dataset_folder, tiny_model, 
     (line,) = (line for line in outcome.err.splitlines() if line.startswith("segstudio: "))
     assert str(path) in line
     assert path.read_text() == "mine"
+
+
+def test_a_damaged_project_is_read_as_far_as_it_goes(segstudio, dataset_folder, tiny_model):
+    assert segstudio("run", dataset_folder, "-m", tiny_model).status == 0
+    (database,) = dataset_folder.rglob("project.sqlite")
+    before = bytearray(database.read_bytes())
+    with sqlite3.connect(database) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'results'")
+        start = (page.fetchone()[0] - 1) * connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    before[start : start + 100] = b"\xaa" * 100
+    database.write_bytes(before)
+    outcome = segstudio("list", "runs", dataset_folder, "--json")
+    assert outcome.status == 0 and [entry["done"] for entry in outcome.document()] == [0]
+    assert outcome.err.count(f"{database} is damaged") == 1 and "--repair" in outcome.err
+    assert database.read_bytes() == before
+    again = segstudio("run", dataset_folder, "-m", tiny_model, "--repair")
+    assert again.status == 0 and "The damaged project file is kept as" in again.err
+    assert segstudio("list", "runs", dataset_folder).err == ""

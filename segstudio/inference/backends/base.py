@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -93,10 +94,27 @@ class Backend(abc.ABC):
             On the same device, at the head's own resolution.
         """
 
-    def wait_ready(  # noqa: B027 - most backends are ready as they are
+    @contextlib.contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Let calls of this thread be served as if nothing were compiled."""
+        yield
+
+    def start(self, counts: Mapping[Shape, int]) -> None:  # noqa: B027 - most are ready as they are
+        """Begin to prepare for a run, in the background.
+
+        Until `wait_ready` has returned only `uncompiled` calls are answered the same every time.
+
+        Parameters
+        ----------
+        counts : mapping of Shape to int
+            How many inputs of each shape all images of the run make, those that are already done
+            included: a resumed run then decides as the first one did.
+        """
+
+    def wait_ready(  # noqa: B027 - as above
         self, counts: Mapping[Shape, int], *, cancelled: Callable[[], bool] = never
     ) -> None:
-        """Prepare for a run, and fix what serves it until `release` is called.
+        """Prepare for a run and wait for it; `start` may have begun it with the same counts.
 
         From here on the answer to one input depends on nothing but the input: a shape is served
         either by a compiled network in every call or by the eager one in every call.
@@ -104,8 +122,7 @@ class Backend(abc.ABC):
         Parameters
         ----------
         counts : mapping of Shape to int
-            How many inputs of each shape all images of the run make, those that are already done
-            included: a resumed run then decides as the first one did.
+            See `start`.
         cancelled : callable
             Asked several times a second.
 
@@ -114,9 +131,6 @@ class Backend(abc.ABC):
         CancelledError
             When ``cancelled`` said so; the backend stays usable.
         """
-
-    def release(self) -> None:  # noqa: B027 - as above
-        """End what `wait_ready` fixed: new shapes may be prepared again."""
 
     def record(self) -> BackendRecord:
         """Return what a run has to record."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,10 +17,10 @@ from segstudio.architectures._base import SegmentationNetwork
 from segstudio.checkpoints.structure import file_digest
 from segstudio.inference.backends.base import Backend
 from segstudio.inference.backends.blobs import BlobStore, blob_key
-from segstudio.inference.backends.compiling import CompileSettings, best_precision
+from segstudio.inference.backends.compiling import CompileSettings
 from segstudio.inference.backends.eager import EagerBackend
 from segstudio.inference.backends.openvino import OpenVinoBackend
-from segstudio.inference.devices import automatic_precision, choose_precision
+from segstudio.inference.devices import choose_precision
 
 __all__ = ["build_backend", "default_backend_folder", "prepare_backend"]
 
@@ -47,14 +45,12 @@ def prepare_backend(
     cache_key: str,
     cache_folder: Path | None,
     streams: int = 1,
-    openvino_precision: Callable[[], str] | None = None,
-    eager_precision: str | None = None,
 ) -> Backend:
     """Return what applies a network on a device; this is quick, compiling comes later.
 
-    "fp32", "bf16" and "fp16" mean PyTorch itself at that precision.  "auto" on a CPU is OpenVINO
-    at the best precision that the CPU is fast at, where it is installed and runs the network;
-    otherwise, and on other devices, PyTorch at `automatic_precision`.
+    "fp32" is PyTorch itself, exactly.  On a CPU "auto" and "bf16" are OpenVINO, where it is
+    installed and runs the network, at the precision of `choose_precision`; a network that needs
+    fp32 stays with PyTorch under "auto".  On other devices all of them are PyTorch.
 
     Parameters
     ----------
@@ -69,34 +65,26 @@ def prepare_backend(
         Where compiled networks are kept, `default_backend_folder`; None for nowhere.
     streams : int
         Inputs that a run has on their way through the network at the same time.
-    openvino_precision : callable, optional
-        Tells the precision for OpenVINO; None asks OpenVINO, when it is installed.
-    eager_precision : str, optional
-        Of PyTorch, where it has to serve under "auto"; None takes `automatic_precision`.
 
     Raises
     ------
     UsageError
         When the precision is unknown or the device cannot do it.
     """
+    chosen = choose_precision(precision, device, exact=network.needs_fp32)
     network = network.to(device).to(memory_format=torch.channels_last)
-    if precision != "auto":
-        return EagerBackend(network, device=device, precision=choose_precision(precision, device))
-    eager_precision = eager_precision or automatic_precision(device)
-    if device.type != "cpu":
-        return EagerBackend(network, device=device, precision=eager_precision)
-    if openvino_precision is None:
-        openvino_precision = best_precision
-    try:
-        chosen = openvino_precision()
-    except Exception as error:  # noqa: BLE001 - not installed, or broken in any way it likes
-        note = "OpenVINO, which runs networks several times faster on a CPU, is not used: " + (
-            f"{error}." if _installed("openvino") else "it is not installed."
+    eager = EagerBackend(network, device=device, precision=chosen)
+    if not _compiles(network, device, precision):
+        return eager
+    if not _installed("openvino"):
+        note = (
+            "OpenVINO, which runs networks several times faster on a CPU, is not used: it is not "
+            "installed."
         )
-        return EagerBackend(network, device=device, precision=eager_precision, notes=(note,))
+        return EagerBackend(network, device=device, precision=chosen, notes=(note,))
     return OpenVinoBackend(
         network,
-        EagerBackend(network, device=device, precision=eager_precision),
+        eager,
         CompileSettings(chosen, torch.get_num_threads(), streams),
         key=_identity(network, cache_key),
         store=None if cache_folder is None else BlobStore(cache_folder),
@@ -110,10 +98,7 @@ def build_backend(
     device: torch.device,
     precision: str,
 ) -> Backend:
-    """Return the backend of a model: exact unless its user asks for less.
-
-    "auto" is fp32 in PyTorch, so that labels reproduce from machine to machine.  "bf16" on a CPU
-    is OpenVINO at that precision where it is installed and runs the network, PyTorch elsewhere.
+    """Return the backend of a model whose weights are in a file.
 
     Parameters
     ----------
@@ -122,27 +107,21 @@ def build_backend(
     checkpoint : Path
         The file of its weights.
     """
-    chosen = choose_precision(precision, device)
-    if chosen != "bf16" or device.type != "cpu":
-        return prepare_backend(
-            network, device=device, precision=chosen, cache_key="", cache_folder=None
-        )
+    digest = file_digest(checkpoint) if _compiles(network, device, precision) else ""
     return prepare_backend(
         network,
         device=device,
-        precision="auto",
-        cache_key=file_digest(checkpoint),
+        precision=precision,
+        cache_key=digest,
         cache_folder=default_backend_folder(),
         streams=min(_MOST_STREAMS, torch.get_num_threads()),
-        openvino_precision=_brain_float,
-        eager_precision="bf16",
     )
 
 
-def _brain_float() -> str:
-    """Return bf16, or raise where OpenVINO is not installed."""
-    importlib.import_module("openvino")
-    return "bf16"
+def _compiles(network: SegmentationNetwork, device: torch.device, precision: str) -> bool:
+    if device.type != "cpu" or precision == "fp32":
+        return False
+    return precision != "auto" or not network.needs_fp32
 
 
 def _identity(network: SegmentationNetwork, cache_key: str) -> str | None:

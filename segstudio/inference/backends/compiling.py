@@ -31,7 +31,6 @@ __all__ = [
     "CompileSettings",
     "CompiledNetwork",
     "NotConvertibleError",
-    "best_precision",
     "compile_network",
     "load_compiled",
 ]
@@ -107,17 +106,6 @@ class CompiledNetwork:
         """Return what `load_compiled` reads."""
         data: bytes = self._model.export_model().getvalue()
         return data
-
-
-def best_precision() -> str:
-    """Return the precision that OpenVINO computes fast on this CPU.
-
-    bf16 where the CPU has it, else fp16, else fp32.
-    """
-    abilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "BF16" in abilities:
-        return "bf16"
-    return "fp16" if "FP16" in abilities else "fp32"
 
 
 def compile_network(

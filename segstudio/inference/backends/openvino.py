@@ -1,15 +1,15 @@
 """The network as OpenVINO compiles it for the CPU; the eager one serves until that is done.
 
-Compiled for inputs of one shape, in a thread of its own, the first time after an eager answer: the
-first image has the cores for itself.  A batch is run input by input, so an answer does not depend
-on what else is in the batch.
+Compiled for inputs of one shape, in a thread of its own, and only for runs, which know how many
+inputs of which shape will come.  A batch is run input by input, so an answer does not depend on
+what else is in the batch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,8 +42,8 @@ _POLL_S = 0.1
 def shapes_worth_compiling(counts: Mapping[Shape, int], most: int) -> list[Shape]:
     """Return the shapes for which a run compiles, the most frequent first.
 
-    Those of at least eight inputs, and the most frequent in any case; a pure function of the
-    counts, so that every run over the same images decides alike.
+    Those of at least eight inputs; a pure function of the counts, so that every run over the same
+    images decides alike.
 
     Parameters
     ----------
@@ -53,11 +53,7 @@ def shapes_worth_compiling(counts: Mapping[Shape, int], most: int) -> list[Shape
         How many shapes there may be.
     """
     ordered = sorted(counts, key=lambda shape: (-counts[shape], shape))
-    return [
-        shape
-        for place, shape in enumerate(ordered[:most])
-        if place == 0 or counts[shape] >= _WORTHWHILE
-    ]
+    return [shape for shape in ordered[:most] if counts[shape] >= _WORTHWHILE]
 
 
 class OpenVinoBackend(Backend):
@@ -96,14 +92,13 @@ class OpenVinoBackend(Backend):
         self._most = max(1, min(_MOST_SHAPES, _RESIDENT_BYTES // max(1, weights)))
         self._changed = threading.Condition()
         # All below is touched with _changed held.
-        self._compiled: OrderedDict[Shape, CompiledNetwork] = OrderedDict()
+        self._compiled: dict[Shape, CompiledNetwork] = {}
         self._failed: dict[Shape, str] = {}
         self._queue: list[Shape] = []
-        self._seen: set[Shape] = set()
-        self._fixed: frozenset[Shape] | None = None
         self._working = False
         self._closed = False
         self._notes: tuple[str, ...] = ()
+        self._thread = threading.local()
 
     @property
     def name(self) -> str:
@@ -131,45 +126,52 @@ class OpenVinoBackend(Backend):
         """Return logits; see `Backend`."""
         shape: Shape = (batch.shape[-2], batch.shape[-1])
         with self._changed:
-            compiled = self._serving(shape)
-        if compiled is None:
-            logits = self._eager(batch)
-            self._consider(shape)
-            return logits
+            compiled = self._compiled.get(shape)
+        if compiled is None or getattr(self._thread, "uncompiled", False):
+            return self._eager(batch)
         return torch.cat([compiled(image) for image in batch.split(1)])
+
+    @contextlib.contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Serve this thread by the eager backend; see `Backend`."""
+        self._thread.uncompiled = True
+        try:
+            yield
+        finally:
+            self._thread.uncompiled = False
+
+    def start(self, counts: Mapping[Shape, int]) -> None:
+        """Compile for the shapes of a run that are worth it, and keep to them; see `Backend`."""
+        wanted = shapes_worth_compiling(counts, self._most)
+        with self._changed:
+            # What was compiled for another run gives way, and is not served by in this one.
+            for shape in set(self._compiled) - set(wanted):
+                del self._compiled[shape]
+            self._queue = [shape for shape in wanted if not self._settled(shape)]
+            if self._queue and not self._working and not self._closed:
+                self._working = True
+                threading.Thread(target=self._work, name="openvino").start()
 
     def wait_ready(
         self, counts: Mapping[Shape, int], *, cancelled: Callable[[], bool] = never
     ) -> None:
-        """Compile for the shapes of a run that are worth it and keep to them; see `Backend`."""
-        wanted = shapes_worth_compiling(counts, self._most)
+        """Wait until all that `start` began is done; see `Backend`."""
+        self.start(counts)
         with self._changed:
-            # What was compiled for single images gives way, and is not served by in the run.
-            self._queue = [shape for shape in wanted if not self._settled(shape)]
-            for shape in set(self._compiled) - set(wanted):
-                del self._compiled[shape]
-            self._fixed = frozenset(wanted)
-            self._start()
-            while not all(self._settled(shape) for shape in wanted) and not self._closed:
+            while self._queue and not self._closed:
                 if cancelled():
                     self._queue.clear()
-                    self._fixed = None
                     raise CancelledError("The run was stopped while its network was compiled.")
                 self._changed.wait(_POLL_S)
-
-    def release(self) -> None:
-        """Let new shapes be compiled again when they come up."""
-        with self._changed:
-            self._fixed = None
 
     def record(self) -> BackendRecord:
         """Return what a run has to record; after `wait_ready` it does not change."""
         with self._changed:
             shapes = tuple(sorted(self._compiled))
-        name, precision = self.name, self.precision
-        if self._fixed is not None and not shapes:
-            name, precision = self._eager.name, self._eager.precision
-        return BackendRecord(name, precision, shapes, self._eager.name, self.notes)
+        if not shapes:
+            eager = self._eager
+            return BackendRecord(eager.name, eager.precision, (), eager.name, self.notes)
+        return BackendRecord(self.name, self.precision, shapes, self._eager.name, self.notes)
 
     def close(self) -> None:
         """Stop after the step that is under way, and free what was compiled."""
@@ -193,35 +195,10 @@ class OpenVinoBackend(Backend):
     def _settled(self, shape: Shape) -> bool:
         return shape in self._compiled or shape in self._failed
 
-    def _serving(self, shape: Shape) -> CompiledNetwork | None:
-        if shape in self._compiled:
-            self._compiled.move_to_end(shape)
-        return self._compiled.get(shape)
-
-    def _start(self) -> None:
-        """Start the thread that compiles, unless it is at work or has nothing to do."""
-        if self._queue and not self._working and not self._closed:
-            self._working = True
-            threading.Thread(target=self._work, name="openvino").start()
-
     def _go_on(self) -> bool:
         return not self._closed and threading.main_thread().is_alive()
 
     # -- preparing ---------------------------------------------------------------------------------
-
-    def _consider(self, shape: Shape) -> None:
-        """Queue a shape that was served eagerly: the first of all, others when they come again.
-
-        Photographs of all sizes would otherwise be compiled for one by one.
-        """
-        with self._changed:
-            first_of_all, again = not self._seen, shape in self._seen
-            self._seen.add(shape)
-            known = self._settled(shape) or shape in self._queue or self._fixed is not None
-            if known or self._gave_up or not (first_of_all or again):
-                return
-            self._queue.append(shape)
-            self._start()
 
     def _work(self) -> None:
         """Compile for the shapes in the queue, until it is empty or the program ends."""
@@ -248,8 +225,6 @@ class OpenVinoBackend(Backend):
         self._queue.remove(shape)
         if compiled is not None:
             self._compiled[shape] = compiled
-            while len(self._compiled) > self._most:
-                self._compiled.popitem(last=False)
         elif reason:
             self._failed[shape] = reason
             if self._gave_up:

@@ -11,22 +11,28 @@ import abc
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.errors import SegStudioError
+from segstudio.core.errors import SegStudioError, UsageError
 from segstudio.core.types import Image, LabelMap, Prediction, Sample, quantise, quantise_entropy
 from segstudio.datasets.rows import RowSource, open_rows
+from segstudio.project.layout import LAYERS
 from segstudio.project.signature import FileSignature, sign_file
+from segstudio.session.engines.spool import empty_layer, let_go
 
 if TYPE_CHECKING:
     from segstudio.inference.bands import RowBand
+    from segstudio.inference.ensemble import Ensemble
     from segstudio.inference.model import Model
     from segstudio.session.runner import RunRequest
+
+    Predictor = Model | Ensemble
 
 __all__ = [
     "Decoded",
@@ -39,6 +45,7 @@ __all__ = [
     "predict_sample",
     "read_sample",
     "run_identity",
+    "wanted_precision",
 ]
 
 
@@ -54,16 +61,21 @@ class Layers:
         ``round(255 * entropy / log C)``.
     confidence : ndarray of shape (H, W), uint8
         ``round(255 * max p)``.
+    more : mapping of str to ndarray of shape (H, W), uint8
+        What only some models give, by name; see `segstudio.inference.ensemble`.
     """
 
     labels: LabelMap
     entropy: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     runner_up: LabelMap
+    more: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @classmethod
     def from_bands(cls, bands: Iterable[RowBand], height: int) -> Layers:
         """Gather a prediction that comes by rows, its uncertainty in 8 bits.
+
+        That of a huge image lies in files, see `segstudio.session.engines.spool`.
 
         Parameters
         ----------
@@ -74,14 +86,16 @@ class Layers:
         """
         whole: Layers | None = None
         for band in bands:
-            part = cls.from_prediction(band.prediction)
+            part = replace(cls.from_prediction(band.prediction), more=band.more)
             if whole is None:
                 if len(part.labels) == height:
                     return part
                 shape = (height, part.labels.shape[1])
-                whole = cls(*(np.empty(shape, layer.dtype) for layer in part.all()))
-            for into, rows in zip(whole.all(), part.all(), strict=True):
+                whole = part.like(partial(_empty_like, shape))
+            for name, rows in part.by_name().items():
+                into = whole.by_name()[name]
                 into[band.top : band.bottom] = rows
+                let_go(into)
         assert whole is not None
         return whole
 
@@ -95,9 +109,20 @@ class Layers:
             prediction.runner_up,
         )
 
-    def all(self) -> tuple[NDArray[Any], ...]:
-        """Return labels, entropy, confidence and runner-up, as `LAYERS` of a project names them."""
-        return (self.labels, self.entropy, self.confidence, self.runner_up)
+    def by_name(self) -> dict[str, NDArray[Any]]:
+        """Return all layers by the names that `segstudio.project.layout` has for them."""
+        plain = (self.labels, self.entropy, self.confidence, self.runner_up)
+        return {**dict(zip(LAYERS, plain, strict=True)), **self.more}
+
+    def like(self, make: Callable[[NDArray[Any]], NDArray[Any]]) -> Layers:
+        """Return the layers with each replaced by what a function makes of it."""
+        labels, entropy, confidence, runner_up = (make(self.by_name()[name]) for name in LAYERS)
+        more = {name: make(layer) for name, layer in self.more.items()}
+        return Layers(labels, entropy, confidence, runner_up, more)
+
+
+def _empty_like(shape: tuple[int, int], layer: NDArray[Any]) -> NDArray[Any]:
+    return empty_layer(shape, layer.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,13 +182,20 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def outcomes(
-        self, samples: Sequence[Sample], *, cancelled: Callable[[], bool] = lambda: False
+        self,
+        samples: Sequence[Sample],
+        *,
+        early: Collection[str] = (),
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Generator[Outcome, None, None]:
         """Yield what became of each sample, each exactly once, in any order.
 
         Parameters
         ----------
         samples : sequence of Sample
+        early : collection of str
+            Ids of samples that are predicted as if nothing were compiled: the first results of a
+            run do not wait for the compiler, nor do they depend on how long it takes.
         cancelled : callable
             Asked several times a second; once it says True nothing is begun any more, and the
             iterator ends after the outcomes of what was being computed.
@@ -179,29 +211,51 @@ class Engine(abc.ABC):
         """Give back what the engine holds; it is of no use afterwards."""
 
 
-def build_model(request: RunRequest, name: str) -> Model:
-    """Load one of a request's models with the request's options.
+def build_model(request: RunRequest, name: str) -> Predictor:
+    """Load one of a request's models, or several as an ensemble, with the request's options.
 
     Raises
     ------
     SegStudioError
-        See `segstudio.inference.model.load_model`.
+        See `segstudio.inference.model.load_model` and `segstudio.inference.ensemble.Ensemble`.
     """
+    from segstudio.inference.catalogue import member_names
+    from segstudio.inference.ensemble import Ensemble
     from segstudio.inference.model import load_model
 
-    return load_model(
-        name,
-        device=request.device,
-        precision=request.precision,
-        window=request.window,
-        refine=request.refine,
-        tta=request.tta,
-        label_space=request.model_label_space,
-    )
+    models = [
+        load_model(
+            member,
+            device=request.device,
+            precision=wanted_precision(request),
+            window=request.window,
+            refine=request.refine,
+            tta=request.tta,
+            label_space=request.model_label_space,
+        )
+        for member in member_names(name)
+    ]
+    if len(models) == 1:
+        return models[0]
+    if request.save_scores is not None:
+        raise UsageError(f"The scores of an ensemble cannot be saved; name {name} model by model.")
+    return Ensemble(models)
 
 
-def run_identity(model: Model, refine: str, tta: str = "none") -> str:
+def wanted_precision(request: RunRequest) -> str:
+    """Return the precision of a request; scores that are to be saved are exact under "auto"."""
+    if request.precision == "auto" and request.save_scores is not None:
+        return "fp32"
+    return request.precision
+
+
+def run_identity(model: Predictor, refine: str, tta: str = "none") -> str:
     """Return JSON of everything that decides a run's results."""
+    members = getattr(model, "models", None)
+    if members is not None:
+        each = [json.loads(run_identity(member, refine, tta)) for member in members]
+        return json.dumps({"ensemble": each}, sort_keys=True)
+    model = cast("Model", model)
     digest = hashlib.sha256()
     with model.checkpoint.path.open("rb") as file:
         while block := file.read(1 << 22):
@@ -222,7 +276,7 @@ def run_identity(model: Model, refine: str, tta: str = "none") -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def predict_sample(model: Model, sample: Sample, *, with_scores: bool = False) -> Outcome:
+def predict_sample(model: Predictor, sample: Sample, *, with_scores: bool = False) -> Outcome:
     """Read and predict one sample; what goes wrong with it is its outcome."""
     decoded = read_sample(sample)
     if isinstance(decoded, Outcome):
@@ -242,13 +296,14 @@ def read_sample(sample: Sample) -> Decoded | Outcome:
     return Decoded(sample, source, signature, time.perf_counter() - started)
 
 
-def predict_decoded(model: Model, decoded: Decoded, *, with_scores: bool = False) -> Outcome:
+def predict_decoded(model: Predictor, decoded: Decoded, *, with_scores: bool = False) -> Outcome:
     """Predict one sample whose image is read."""
     started = time.perf_counter()
     scores: NDArray[np.float32] | None = None
     try:
         if with_scores:
-            prediction, scores = model.predict_with_scores(decoded.image)
+            exact = cast("Model", model)  # ensembles are refused before
+            prediction, scores = exact.predict_with_scores(decoded.image)
             layers = Layers.from_prediction(prediction)
         else:
             bands = model.predict_rows(decoded.source)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from segstudio.core.errors import CancelledError, SegStudioError, UsageError
 from segstudio.core.types import Sample
@@ -30,6 +30,7 @@ from segstudio.session.pipeline import Limits, Loaded, stream
 
 if TYPE_CHECKING:
     from segstudio.inference.model import Model, Prepared
+    from segstudio.session.engines.base import Predictor
 
 __all__ = ["LocalEngine", "image_sizes", "parse_batch"]
 
@@ -73,23 +74,24 @@ class LocalEngine(Engine):
         See `parse_batch`.  "auto" is 1 on a CPU, where more only cost memory, and 8 on a GPU.
     with_scores : bool
         Whether outcomes carry their scores; one image at a time then, they are large.
-    compiled : bool
-        Whether the model is compiled already for all images that will come, where it compiles.
+    counts : mapping of (int, int) to int, optional
+        Inputs of each shape that the whole run makes; the model is compiled for these, where it
+        compiles.  None leaves it as it is.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Predictor,
         *,
         batch: str = "auto",
         with_scores: bool = False,
-        compiled: bool = False,
+        counts: Mapping[tuple[int, int], int] | None = None,
     ) -> None:
         from segstudio.inference.sharing import usable_threads
 
         self._model = model
         self._with_scores = with_scores
-        self._compiled = compiled
+        self._counts = counts
         self._on_cpu = model.device.type == "cpu"
         self._threads = usable_threads()
         self._batch = parse_batch(batch) or (1 if self._on_cpu else _GPU_BATCH)
@@ -97,30 +99,46 @@ class LocalEngine(Engine):
             self._batch = 1
 
     def outcomes(
-        self, samples: Sequence[Sample], *, cancelled: Callable[[], bool] = lambda: False
+        self,
+        samples: Sequence[Sample],
+        *,
+        early: Collection[str] = (),
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Generator[Outcome, None, None]:
         """See `Engine.outcomes`."""
+        from segstudio.inference.sharing import set_threads
+
+        try:
+            if self._counts and self._model.backend.compiles:
+                self._model.backend.start(self._counts)
+                first = [sample for sample in samples if sample.sample_id in early]
+                yield from self._stream(first, early, cancelled)
+                self._model.backend.wait_ready(self._counts, cancelled=cancelled)
+                samples = [sample for sample in samples if sample.sample_id not in early]
+            yield from self._stream(samples, early, cancelled)
+        except CancelledError:
+            return  # while the rest waited for the compiler
+        finally:
+            if self._on_cpu:
+                set_threads(self._threads)
+
+    def _stream(
+        self, samples: Sequence[Sample], early: Collection[str], cancelled: Callable[[], bool]
+    ) -> Iterator[Outcome]:
         from segstudio.inference.sharing import set_threads
 
         def compute(batch: list[_Work], beside: int) -> list[Outcome]:
             if self._on_cpu:
                 set_threads(max(1, self._threads // beside))
-            return self._predict(batch)
+            if batch[0].decoded.sample.sample_id not in early:
+                return self._predict(batch)
+            with self._model.backend.uncompiled():
+                return self._predict(batch)
 
-        compiles = self._model.backend.compiles and not self._compiled
-        try:
-            if compiles:
-                self._model.prepare_for(image_sizes(samples), cancelled=cancelled)
-            yield from stream(
-                samples, self._load, compute, self.limits(len(samples)), cancelled=cancelled
-            )
-        except CancelledError:
-            return  # before the first image
-        finally:
-            if compiles:
-                self._model.release()
-            if self._on_cpu:
-                set_threads(self._threads)
+        def load(sample: Sample) -> Loaded[_Work] | Outcome:
+            return self._load(sample, sample.sample_id in early)
+
+        yield from stream(samples, load, compute, self.limits(len(samples)), cancelled=cancelled)
 
     def limits(self, count: int) -> Limits:
         """Return the bounds of the pipeline for so many samples."""
@@ -140,7 +158,7 @@ class LocalEngine(Engine):
     def close(self) -> None:
         """See `Engine.close`; the model stays usable."""
 
-    def _load(self, sample: Sample) -> Loaded[_Work] | Outcome:
+    def _load(self, sample: Sample, early: bool) -> Loaded[_Work] | Outcome:
         """Read a sample and, for batches, bring it to the network's input size."""
         from segstudio.inference.sharing import pass_pixels
 
@@ -155,8 +173,8 @@ class LocalEngine(Engine):
             except Exception as error:  # noqa: BLE001 - one image that fails is told
                 size = (decoded.source.height, decoded.source.width)
                 return fail(sample, error, decoded.seconds, size)
-        bucket = None if prepared is None else prepared.input_size
-        return Loaded(_Work(decoded, prepared), bucket, weight)
+        input_size = None if prepared is None else prepared.input_size
+        return Loaded(_Work(decoded, prepared), (early, input_size), weight)
 
     def _predict(self, batch: list[_Work]) -> list[Outcome]:
         """Predict inputs of one size; a batch that fails is tried again in halves."""
@@ -179,9 +197,10 @@ class LocalEngine(Engine):
         self, decoded: Sequence[Decoded], prepared: Sequence[Prepared]
     ) -> list[Outcome]:
         started = time.perf_counter()
-        logits = self._model.run(prepared)
+        model = cast("Model", self._model)  # an ensemble prepares nothing
+        logits = model.run(prepared)
         layers = [
-            Layers.from_prediction(self._model.finish(*pair))
+            Layers.from_prediction(model.finish(*pair))
             for pair in zip(prepared, logits, strict=True)
         ]
         each = (time.perf_counter() - started) / len(decoded)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segstudio.core.errors import WorkerError
 from segstudio.core.types import Sample
-from segstudio.session.engines.base import Engine, Outcome, run_identity
-from segstudio.session.engines.local import image_sizes, parse_batch
+from segstudio.session.engines.base import Engine, Outcome, run_identity, wanted_precision
+from segstudio.session.engines.local import parse_batch
 from segstudio.session.engines.ray_cluster import Cluster, RayOptions, find_places
 from segstudio.session.engines.ray_crew import Crew, first_line
 from segstudio.session.engines.ray_files import find_source
@@ -36,14 +35,21 @@ class RayEngine(Engine):
     model : Model
         As it is loaded here: workers have to load the same, at the same precision.
     options : RayOptions
+    counts : mapping of (int, int) to int, optional
+        See `segstudio.session.engines.local.LocalEngine`.
     """
 
-    def __init__(self, request: RunRequest, model: Model, options: RayOptions) -> None:
+    def __init__(
+        self,
+        request: RunRequest,
+        model: Model,
+        options: RayOptions,
+        counts: Mapping[tuple[int, int], int] | None = None,
+    ) -> None:
         parse_batch(request.batch)
         self._options = options
         self._device = request.device
         self._batch = request.batch
-        self._compiles = model.backend.compiles
         self._cluster: Cluster | None = None
         with_scores = request.save_scores is not None
         bare = replace(
@@ -51,13 +57,26 @@ class RayEngine(Engine):
             dataset=replace(request.dataset, samples=(), decoder=None),
             models=(),
             mapping=None,
-            precision=model.precision,
+            precision=self._word(model, request),
         )
         identity = run_identity(model, request.refine, request.tta)
-        self._setup = Setup(bare, find_source(request, model), identity, with_scores, {})
+        self._setup = Setup(
+            bare, find_source(request, model), identity, with_scores, dict(counts or {})
+        )
+
+    @staticmethod
+    def _word(model: Model, request: RunRequest) -> str:
+        """Return the precision that makes a worker load the same, whatever is best there."""
+        # Compiled fp32 has no word of its own: the exact one is PyTorch's.
+        compiled_fp32 = model.backend.compiles and model.precision == "fp32"
+        return wanted_precision(request) if compiled_fp32 else model.precision
 
     def outcomes(
-        self, samples: Sequence[Sample], *, cancelled: Callable[[], bool] = lambda: False
+        self,
+        samples: Sequence[Sample],
+        *,
+        early: Collection[str] = (),
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> Generator[Outcome, None, None]:
         """See `Engine.outcomes`; of what is computed when it is cancelled, a second is waited for.
 
@@ -72,13 +91,10 @@ class RayEngine(Engine):
         cluster = self._cluster
         places = find_places(cluster.ray.nodes(), self._device, self._options)
         device = "cuda" if places.gpus else "cpu"
-        sizes = Counter(image_sizes(samples)) if self._compiles else {}
-        setup = replace(
-            self._setup, request=replace(self._setup.request, device=device), sizes=dict(sizes)
-        )
+        setup = replace(self._setup, request=replace(self._setup.request, device=device))
         most = parse_batch(self._batch) or 1
         chunk = max(_GPU_CHUNK, 2 * most) if places.gpus else 2 * places.cpus * most
-        crew = Crew(cluster, setup, places, chunk, samples)
+        crew = Crew(cluster, setup, places, chunk, samples, early)
         try:
             yield from crew.run(cancelled)
         except cluster.ray.exceptions.RayError as error:

@@ -12,7 +12,7 @@ import contextlib
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 
 from segstudio.core.errors import WorkerError
 from segstudio.core.types import Sample
-from segstudio.session.engines.base import Layers, Outcome
+from segstudio.session.engines.base import Outcome
 from segstudio.session.engines.ray_cluster import Cluster, Places
 from segstudio.session.engines.ray_files import is_same_file, read_files, read_task
 from segstudio.session.engines.ray_worker import (
@@ -96,6 +96,8 @@ class Crew:
     chunk : int
         Most samples that a worker gets at a time.
     samples : sequence of Sample
+    early : collection of str
+        See `segstudio.session.engines.base.Engine.outcomes`.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Crew:
         places: Places,
         chunk: int,
         samples: Sequence[Sample],
+        early: Collection[str] = (),
     ) -> None:
         self._ray = cluster.ray
         self._name = cluster.name
@@ -113,6 +116,7 @@ class Crew:
         self._chunk = chunk
         self._here = look_here()
         self._fresh = iter(samples)
+        self._early = early
         self._left = len(samples)
         self._back: deque[_Job] = deque()
         self._workers: list[_Worker] = []
@@ -319,6 +323,8 @@ class Crew:
             if job.send or path.parent in worker.blind:
                 task = read_task(job.sample)
                 sent += len(task.data or b"") if isinstance(task, Task) else 0
+            if isinstance(task, Task) and job.sample.sample_id in self._early:
+                task = replace(task, early=True)
             chosen.append((job, task))
             if job.losses:
                 break
@@ -339,8 +345,8 @@ class Crew:
         layers, error = answer.layers, answer.error
         if layers is not None:
             # A copy of our own, so that Ray can let go of the memory that it came in.
-            layers = Layers(*(np.array(layer) for layer in layers.all()))
-            size = sum(layer.nbytes for layer in layers.all())
+            layers = layers.like(np.array)
+            size = sum(layer.nbytes for layer in layers.by_name().values())
             size += 0 if answer.scores is None else answer.scores.nbytes
             self._answer_bytes = max(1, size)
         if error is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from segstudio.core.errors import WorkerError
 from segstudio.core.types import Sample
+from segstudio.datasets.containers import open_entry, stat_source
 from segstudio.project.signature import FileSignature, sign_file
 from segstudio.session.engines.base import Outcome, fail
 from segstudio.session.engines.ray_worker import ShippedFile, Task
@@ -75,7 +76,9 @@ def read_task(sample: Sample) -> Task | Outcome:
     try:
         # Signed before it is read; see `sign_file`.
         signature = sign_file(path)
-        return Task(path, path.read_bytes(), signature)
+        entry = open_entry(path)
+        data = path.read_bytes() if entry is None else entry.read()
+        return Task(path, data, signature)
     except Exception as error:  # noqa: BLE001 - one image that fails is told, not the run's end
         return fail(sample, error, time.perf_counter() - started)
 
@@ -85,7 +88,7 @@ def is_same_file(sample: Sample, signature: FileSignature | None) -> bool:
     if signature is None:
         return True
     try:
-        state = sample.image_path.stat()
+        state = stat_source(sample.image_path)
     except OSError:
         return True
     apart = abs(state.st_mtime_ns - signature.mtime_ns) / 1e9

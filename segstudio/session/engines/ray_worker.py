@@ -11,11 +11,10 @@ import json
 import os
 import socket
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,16 +64,16 @@ class Setup:
         What `run_identity` says of the model there, so that no other file is taken for it.
     with_scores : bool
         See `LocalEngine`.
-    sizes : dict of (int, int) to int
-        How many images of which (H, W) the run has, where the model compiles for them: every
-        worker compiles for the same ones then, as a local run does.
+    counts : dict of (int, int) to int
+        Inputs of each shape that the run makes, where the model compiles for them: every worker
+        compiles for the same ones then, as a local run does.
     """
 
     request: RunRequest
     source: Path
     identity: str
     with_scores: bool
-    sizes: dict[tuple[int, int], int]
+    counts: dict[tuple[int, int], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +104,14 @@ class Task:
         The image file's content, for workers that cannot read it.
     signature : FileSignature or None
         Of the file that ``data`` is.
+    early : bool
+        Whether it is predicted as if nothing were compiled; see `Engine.outcomes`.
     """
 
     image_path: Path
     data: bytes | None = None
     signature: FileSignature | None = None
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +155,8 @@ class RayWorker:
                 model = _build_shipped(setup, files)
         except SegStudioError as error:
             return str(error)
-        model.prepare_for(Counter(setup.sizes).elements())
-        self._engine = LocalEngine(
-            model, batch=setup.request.batch, with_scores=setup.with_scores, compiled=True
-        )
+        model.backend.wait_ready(setup.counts)
+        self._engine = LocalEngine(model, batch=setup.request.batch, with_scores=setup.with_scores)
         return None
 
     def predict(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Outcome | Unseen]]:
@@ -174,7 +174,8 @@ class RayWorker:
                     yield position, Unseen()
                     continue
                 samples.append(Sample(str(position), path))
-            for outcome in self._engine.outcomes(samples):
+            early = {str(position) for position, task in enumerate(tasks) if task.early}
+            for outcome in self._engine.outcomes(samples, early=early):
                 position = int(outcome.sample.sample_id)
                 yield position, _as_there(outcome, tasks[position])
 
@@ -197,14 +198,15 @@ def _build(setup: Setup, source: Path) -> Model:
     SegStudioError
         When it cannot be loaded, or would give other results.
     """
-    model = build_model(setup.request, str(source))
+    model = cast("Model", build_model(setup.request, str(source)))  # a path is one model
     here = json.loads(run_identity(model, setup.request.refine, setup.request.tta))
     wanted = json.loads(setup.identity)
     other = sorted(key for key in here.keys() | wanted.keys() if here.get(key) != wanted.get(key))
     if other:
+        remedy = "; choose the precision fp32" if {"backend", "precision"} & set(other) else ""
         raise SegStudioError(
             f"{setup.source} gives another model on {socket.gethostname()} than where the run was "
-            f"started: {', '.join(other).replace('_', ' ')}."
+            f"started: {', '.join(other).replace('_', ' ')}{remedy}."
         )
     return model
 

@@ -70,6 +70,12 @@ class RunChoice:
     precision: str
     limit: int | None
     restart: bool
+    ensemble: bool = False
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """What to run: each model, or all of them together under one name."""
+        return ("+".join(self.models),) if self.ensemble else self.models
 
 
 class RunDialog(QDialog):
@@ -117,6 +123,7 @@ class RunDialog(QDialog):
             str(self._precision.currentData()),
             limit,
             self._restart.isChecked(),
+            self._ensemble.isEnabled() and self._ensemble.isChecked(),
         )
 
     @property
@@ -192,6 +199,11 @@ class RunDialog(QDialog):
         self._limit.valueChanged.connect(self._follow)
         self._restart = QCheckBox("Do finished images again")
         self._restart.toggled.connect(self._follow)
+        self._ensemble = QCheckBox("As one ensemble")
+        self._ensemble.setToolTip(
+            "Average the chosen models into one run that also keeps where they disagree"
+        )
+        self._ensemble.toggled.connect(self._follow)
         grid = QGridLayout()
         grid.setHorizontalSpacing(2 * GRID)
         grid.setVerticalSpacing(GRID)
@@ -203,7 +215,8 @@ class RunDialog(QDialog):
             grid.addWidget(caption, 0, column)
             grid.addWidget(widget, 1, column)
             grid.setColumnStretch(column, 1)
-        grid.addWidget(self._restart, 2, 0, 1, 3)
+        grid.addWidget(self._restart, 2, 0, 1, 2)
+        grid.addWidget(self._ensemble, 2, 2)
         return grid
 
     def _buttons(self) -> QHBoxLayout:
@@ -228,6 +241,7 @@ class RunDialog(QDialog):
         return row
 
     def _follow(self) -> None:
+        self._ensemble.setEnabled(sum(box.isChecked() for box in self._boxes.values()) > 1)
         choice = self.choice()
         self._start.setEnabled(bool(choice.models) and self._images > 0)
         if not choice.models:
@@ -236,6 +250,9 @@ class RunDialog(QDialog):
         count = min(choice.limit or self._images, self._images)
         images = "1 image" if count == 1 else f"{count} images"
         models = "1 model" if len(choice.models) == 1 else f"{len(choice.models)} models"
+        if choice.ensemble:
+            self._summary.setText(f"An ensemble of {models} on {images}.")
+            return
         kept = [
             f"{min(done, count)} of {self._models[name].title or name}"
             for name in choice.models
@@ -247,5 +264,3 @@ class RunDialog(QDialog):
 
 def _percent(value: float | None) -> float | None:
     return None if value is None else 100 * value if value <= 1 else value
-
-

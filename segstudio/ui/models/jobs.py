@@ -53,6 +53,12 @@ class JobView:
         return self.state not in FINISHED
 
     @property
+    def repeatable(self) -> bool:
+        """Whether it is a run that left something undone."""
+        unfinished = self.state in {"cancelled", "failed"} or (self.state == "done" and self.failed)
+        return bool(unfinished) and self.unit == "samples" and self.total > 0
+
+    @property
     def summary(self) -> str:
         """How far it is, in words."""
         count = f"{self.done} / {self.total}" if self.total else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QFontMetrics, QHelpEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -24,12 +24,14 @@ from segstudio.ui.widgets.basic import label
 __all__ = ["JobsPanel"]
 
 Index = QModelIndex | QPersistentModelIndex
+_AGAIN = "Run again"
 
 
 class _JobDelegate(QStyledItemDelegate):
     """Draws jobs in two lines with a bar, errors in one."""
 
     cancel_requested = Signal(str)
+    again_requested = Signal(str)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         job = index.data(JobsModel.KindRole) == "job"
@@ -53,6 +55,11 @@ class _JobDelegate(QStyledItemDelegate):
         line = rect.adjusted(GRID + 4, 6, -GRID, 0)
         line.setHeight(18)
         right = line.adjusted(0, 0, -3 * GRID if job.active else 0, 0)
+        if job.repeatable:
+            words = _again_rect(rect, painter.fontMetrics())
+            painter.setPen(colors.color("accent"))
+            painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, _AGAIN)
+            right.setRight(words.left() - 2 * GRID)
         taken = painter.fontMetrics().horizontalAdvance(job.summary)
         room = line.adjusted(0, 0, -(taken + 2 * GRID + line.right() - right.right()), 0)
         painter.setPen(colors.color("text"))
@@ -91,15 +98,22 @@ class _JobDelegate(QStyledItemDelegate):
     def editorEvent(
         self, event: QEvent, model: object, option: QStyleOptionViewItem, index: Index
     ) -> bool:
-        """Take a click on the cross."""
+        """Take a click on the cross or on the words at its place."""
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
             job = index.data(JobsModel.JobRole)
-            inside = _cancel_rect(option.rect).adjusted(-4, -4, 4, 4).contains(
-                event.position().toPoint()
+            inside = (
+                _cancel_rect(option.rect)
+                .adjusted(-4, -4, 4, 4)
+                .contains(event.position().toPoint())
             )
             if index.data(JobsModel.KindRole) == "job" and job.active and inside:
                 self.cancel_requested.emit(job.job_id)
                 return True
+            if index.data(JobsModel.KindRole) == "job" and job.repeatable:
+                words = _again_rect(option.rect, option.fontMetrics).adjusted(-4, -4, 4, 4)
+                if words.contains(event.position().toPoint()):
+                    self.again_requested.emit(job.job_id)
+                    return True
         return False
 
     def helpEvent(
@@ -117,10 +131,16 @@ def _cancel_rect(rect: QRect) -> QRect:
     return QRect(rect.right() - GRID - 14, rect.top() + 8, 14, 14)
 
 
+def _again_rect(rect: QRect, metrics: QFontMetrics) -> QRect:
+    width = metrics.horizontalAdvance(_AGAIN)
+    return QRect(rect.right() - GRID - width, rect.top() + 6, width, 18)
+
+
 class JobsPanel(QWidget):
     """The list of jobs; an error's row leads to its image."""
 
     cancel_requested = Signal(str)
+    again_requested = Signal(str)
     sample_activated = Signal(str)
 
     def __init__(self, model: JobsModel, parent: QWidget | None = None) -> None:
@@ -152,6 +172,7 @@ class JobsPanel(QWidget):
         self._pages.addWidget(empty)
         self._pages.addWidget(full)
         delegate.cancel_requested.connect(self.cancel_requested)
+        delegate.again_requested.connect(self.again_requested)
         self.view.clicked.connect(self._on_clicked)
         for signal in (model.rowsInserted, model.modelReset):
             signal.connect(lambda *_: self._show_page())

@@ -23,6 +23,7 @@ from segstudio.inference.bands import (
     upsampled_rows,
 )
 from segstudio.inference.fused import fuse_block, fuse_logits
+from segstudio.inference.taps import Taps, bilinear_taps
 
 
 def scores(classes: int, height: int, width: int) -> Tensor:
@@ -34,6 +35,13 @@ def resized(logits: Tensor, size: tuple[int, int], align_corners: bool) -> Tenso
     return F.interpolate(logits[None], size, mode="bilinear", align_corners=align_corners)[0]
 
 
+def to_size(
+    height: int, width: int, size: tuple[int, int], align_corners: bool
+) -> tuple[Taps, Taps]:
+    rows = bilinear_taps(height, size[0], align_corners)
+    return rows, bilinear_taps(width, size[1], align_corners)
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("cut", [(1,) * 13, (5, 8), (13,), (2, 1, 7, 3)])
 @pytest.mark.parametrize("size", [(40, 21), (13, 9), (4, 5), (1, 1), (97, 30), (14, 9)])
@@ -43,10 +51,10 @@ def test_blocks_of_a_source_in_bands_equal_interpolation_at_once(
 ) -> None:
     logits = scores(3, 13, 9)
     pieces = torch.split(logits, list(cut), 1)
-    blocks = list(image_blocks(pieces, 13, size, align_corners=align_corners, rows=rows))
+    blocks = list(image_blocks(pieces, 13, *to_size(13, 9, size, align_corners), most=rows))
     assert [block.top for block in blocks] == [0, *(block.bottom for block in blocks[:-1])]
     assert blocks[-1].bottom == size[0] and all(len(block.rows) <= rows for block in blocks)
-    whole = torch.cat([upsampled(b, size[1], align_corners=align_corners) for b in blocks], 1)
+    whole = torch.cat([upsampled(b) for b in blocks], 1)
     torch.testing.assert_close(whole, resized(logits, size, align_corners), atol=1e-5, rtol=0)
 
 
@@ -58,7 +66,7 @@ def test_a_block_is_given_as_soon_as_its_source_is_there() -> None:
             given.append(row)
             yield torch.full((2, 1, 4), float(row))
 
-    for block in image_blocks(source(), 12, (48, 4), align_corners=False):
+    for block in image_blocks(source(), 12, *to_size(12, 4, (48, 4), False)):
         # Row y needs source rows up to (y + 0.5) / 4 - 0.5, rounded up.
         assert given[-1] == min(11, int(np.ceil((block.bottom - 1 + 0.5) / 4 - 0.5)))
         assert block.logits.shape[1] <= 3
@@ -76,10 +84,10 @@ def test_two_steps_equal_two_interpolations(
     inner = resized(logits, padded, align_corners)[:, :61, :87]
     torch.testing.assert_close(torch.cat(pieces, 1), inner, atol=1e-5, rtol=0)
     wanted = resized(inner, size, align_corners)
-    blocks = list(image_blocks(pieces, 61, size, align_corners=align_corners))
-    whole = torch.cat([upsampled(b, 101, align_corners=align_corners) for b in blocks], 1)
+    blocks = list(image_blocks(pieces, 61, *to_size(61, 87, size, align_corners)))
+    whole = torch.cat([upsampled(b) for b in blocks], 1)
     torch.testing.assert_close(whole, wanted, atol=1e-5, rtol=0)
-    fused = [RowBand(b.top, fuse_block(b, 101, align_corners=align_corners)) for b in blocks]
+    fused = [RowBand(b.top, fuse_block(b)) for b in blocks]
     prediction = join_bands(fused, 133)
     np.testing.assert_array_equal(prediction.label_map, wanted.argmax(0))
     np.testing.assert_allclose(prediction.confidence, wanted.softmax(0).amax(0), atol=1e-5)
@@ -95,12 +103,12 @@ def test_some_rows_of_an_interpolation(align_corners: bool) -> None:
 
 
 def test_parts_of_a_block_are_its_rows() -> None:
-    (block,) = image_blocks([scores(3, 6, 5)], 6, (29, 12), align_corners=False)
-    whole = upsampled(block, 12, align_corners=False)
+    (block,) = image_blocks([scores(3, 6, 5)], 6, *to_size(6, 5, (29, 12), False))
+    whole = upsampled(block)
     for top, bottom in ((0, 29), (3, 4), (10, 29), (0, 17)):
         part = block.part(top, bottom)
         assert (part.top, part.bottom) == (top, bottom)
-        rows = upsampled(part, 12, align_corners=False)
+        rows = upsampled(part)
         torch.testing.assert_close(rows, whole[:, top:bottom])
 
 
@@ -117,9 +125,7 @@ def test_bands_are_joined_in_their_places() -> None:
     logits = scores(4, 20, 8)
     whole = fuse_logits(logits.numpy(), 20, 8)
     blocks = identity_blocks(torch.split(logits, [3, 17], 1))
-    joined = join_bands(
-        (RowBand(block.top, fuse_block(block, 8, align_corners=False)) for block in blocks), 20
-    )
+    joined = join_bands((RowBand(block.top, fuse_block(block)) for block in blocks), 20)
     for name in ("label_map", "entropy", "confidence", "runner_up"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
     assert isinstance(joined, Prediction) and joined.classes == 4

@@ -102,7 +102,7 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_process")
 def test_what_is_measured(saved: Path) -> None:
-    costs = measure_costs(saved, (30, 45), device="cpu", runs=1)
+    costs = measure_costs(saved, (30, 45), device="cpu", precision="fp32", runs=1)
     parameters = sum(value.numel() for value in UNet(11, OPTIONS).parameters())
     assert (costs.architecture, costs.variant) == ("unet", "width=8, depth=2")
     assert (costs.parameters, costs.parameter_bytes) == (parameters, 4 * parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections import Counter
@@ -298,20 +299,33 @@ def test_batches_are_auto_or_a_number() -> None:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_backend_that_compiles_is_prepared_for_the_images_of_the_run(
+def test_the_first_images_of_a_run_do_not_wait_for_the_compiler(
     model: Any, samples: Any, monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     calls: list[Any] = []
+    early = {sample.sample_id for sample in samples[:2]}
 
-    def prepare_for(sizes: Any, *, cancelled: Any) -> None:
-        calls.append(list(sizes))
+    def wait_ready(self: Any, counts: Any, *, cancelled: Any) -> None:
+        calls.append(("waited", counts))
         if stopped:
             raise CancelledError("Stopped.")
 
-    monkeypatch.setattr(type(model.backend), "compiles", True)
-    monkeypatch.setattr(model, "prepare_for", prepare_for)
-    monkeypatch.setattr(model, "release", lambda: calls.append("released"))
-    outcomes = run(LocalEngine(model), samples)
-    shapes = [read_image(sample.image_path).shape[:2] for sample in samples]
-    assert calls == [shapes, "released"]
-    assert len(outcomes) == (0 if stopped else len(samples))
+    @contextlib.contextmanager
+    def uncompiled(self: Any) -> Iterator[None]:
+        calls.append("uncompiled")
+        yield
+
+    backend = type(model.backend)
+    monkeypatch.setattr(backend, "compiles", True)
+    monkeypatch.setattr(backend, "start", lambda self, counts: calls.append(("began", counts)))
+    monkeypatch.setattr(backend, "wait_ready", wait_ready)
+    monkeypatch.setattr(backend, "uncompiled", uncompiled)
+    counts = {(8, 8): 9}
+    outcomes = list(LocalEngine(model, counts=counts).outcomes(samples, early=early))
+    assert calls == [("began", counts), "uncompiled", "uncompiled", ("waited", counts)]
+    done = [outcome.sample.sample_id for outcome in outcomes]
+    assert set(done[:2]) == early and len(set(done)) == (2 if stopped else len(samples))
+    # A run that goes on after the compiler keeps to it.
+    calls.clear()
+    again = list(LocalEngine(model).outcomes(samples[1:], early=early))
+    assert calls == ["uncompiled"] and len(again) == len(samples) - 1

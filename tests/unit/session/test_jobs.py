@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from segstudio.core.errors import UsageError
 from segstudio.session.events import JobState, PredictionReady
 from segstudio.session.session import Session
 from segstudio.session.settings import Settings
@@ -87,7 +88,14 @@ def test_killed_worker_is_reported_and_replaced(session: Session, tiny_model: Pa
     os.kill(worker, signal.SIGKILL)
     end = listener.wait_for_end(job_id)
     assert end.state == "failed" and "finished images are kept" in end.message
-    assert listener.wait_for_end(session.start_run([str(tiny_model)])).state == "done"
+    again = listener.wait_for_end(session.run_again(job_id))
+    assert (again.state, again.done) == ("done", 6)
+    with pytest.raises(UsageError, match="no run"):
+        session.run_again("nothing")
+    assert session.dataset is not None
+    session.open_dataset(session.dataset.root)
+    with pytest.raises(UsageError, match="ran on another dataset"):
+        session.run_again(job_id)
 
 
 def test_cancel_of_waiting_and_running_jobs(session: Session, tiny_model: Path) -> None:

@@ -188,7 +188,9 @@ def setup_of(request: RunRequest) -> Setup:
 
 def assert_same(found: Any, other: Outcome) -> None:
     assert found.error == other.error and found.signature == other.signature
-    for one, two in zip(found.layers.all(), other.layers.all(), strict=True):
+    for one, two in zip(
+        found.layers.by_name().values(), other.layers.by_name().values(), strict=True
+    ):
         np.testing.assert_array_equal(one, two)
 
 

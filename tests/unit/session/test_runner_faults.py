@@ -28,6 +28,7 @@ from segstudio.session.events import (
     PredictionReady,
     RunEvent,
     RunFinished,
+    RunNote,
     RunStarted,
     SampleFailed,
 )
@@ -289,7 +290,7 @@ class _Scripted(Engine):
         self.script = script
         self.closed = False
 
-    def outcomes(self, samples: Any, *, cancelled: Any = lambda: False) -> Any:
+    def outcomes(self, samples: Any, *, early: Any = (), cancelled: Any = lambda: False) -> Any:
         yield from self.script(list(samples))
 
     def close(self) -> None:
@@ -336,6 +337,21 @@ def test_an_engine_that_breaks_keeps_what_came_before(
     assert len(finished(project)) == 3 and engine.closed
     with hold_run(project.locks, "tiny"):
         pass  # the run is free again
+
+
+def test_what_the_model_says_of_itself_is_told_once(
+    run: Run, dataset_folder: Path, scripted: Any, models: dict[Any, Any]
+) -> None:
+    def script(samples: list[Sample]) -> Any:
+        (model,) = models.values()
+        for sample in samples:
+            model.report("It goes through in tiles.")
+            yield outcome(sample)
+
+    scripted(script)
+    events = run(dataset_folder)
+    assert of_kind(events, RunNote) == [RunNote("tiny", "It goes through in tiles.")]
+    assert next(iter(models.values())).report is None
 
 
 def test_outcomes_do_not_pile_up_before_a_slow_disk(
