@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -20,9 +20,23 @@ from segstudio.core.errors import SizeMismatchError, UnknownNameError, UsageErro
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import Registry, did_you_mean
 from segstudio.core.types import Image, LabelMap, Sample
-from segstudio.datasets.images import read_image, read_image_size, read_source_map
+from segstudio.datasets.images import read_image_size
+from segstudio.datasets.large import (
+    Progress,
+    read_ids,
+    read_levels,
+    read_photo,
+    source_to_label_map,
+)
 
-__all__ = ["FORMATS", "Dataset", "DatasetFormat", "TargetDecoder", "split_names"]
+__all__ = [
+    "FORMATS",
+    "Dataset",
+    "DatasetFormat",
+    "KnowsImageIds",
+    "TargetDecoder",
+    "split_names",
+]
 
 TargetDecoder = Callable[[Sample, tuple[int, int]], NDArray[Any]]
 """Turns a sample and its image's (height, width) into the (H, W) map of source ids.
@@ -30,6 +44,14 @@ TargetDecoder = Callable[[Sample, tuple[int, int]], NDArray[Any]]
 It is how formats whose ground truth is no index file (polygons, colours, run lengths) are read;
 it bounds what it allocates by the image's size, and it can be pickled.
 """
+
+
+@runtime_checkable
+class KnowsImageIds(Protocol):
+    """A decoder of annotation files that give their images ids."""
+
+    def image_id(self, sample_id: str) -> Any:
+        """Return the id of a sample's image."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +134,15 @@ class Dataset:
             raise UnknownNameError(f"{self.root} has no sample {sample_id!r}: {near}") from None
 
     def read_image(self, sample: Sample) -> Image:
-        """Return the sample's (H, W, 3) uint8 RGB image; see `segstudio.datasets.images`."""
-        return read_image(sample.image_path)
+        """Return the sample's (H, W, 3) uint8 RGB image; see `segstudio.datasets.images`.
+
+        A very large one is mapped from a file; see `segstudio.datasets.large`.
+        """
+        return read_photo(sample.image_path)
+
+    def read_levels(self, sample: Sample, progress: Progress | None = None) -> tuple[Image, ...]:
+        """Return the sample's image with its halves; see `segstudio.datasets.large.read_levels`."""
+        return read_levels(sample.image_path, progress)
 
     def read_target(self, sample: Sample, label_space: LabelSpace | None = None) -> LabelMap:
         """Return the sample's ground truth as a label map.
@@ -151,7 +180,7 @@ class Dataset:
             )
         height, width = read_image_size(sample.image_path)
         source_map = (
-            read_source_map(sample.target_path)
+            read_ids(sample.target_path)
             if self.decoder is None
             else self.decoder(sample, (height, width))
         )
@@ -160,7 +189,7 @@ class Dataset:
                 f"{sample.target_path} is {source_map.shape[0]} x {source_map.shape[1]} pixels "
                 f"(height x width), but its image {sample.image_path} is {height} x {width}."
             )
-        return space.from_source_ids(source_map, sample.target_path)
+        return source_to_label_map(source_map, sample.target_path, space)
 
 
 def split_names(samples: Iterable[Sample]) -> tuple[str, ...]:
@@ -175,6 +204,8 @@ class DatasetFormat(abc.ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
+    Options: ClassVar[type | None] = None
+    """What can be chosen about it, a dataclass of `segstudio.core.options`; None for nothing."""
 
     @classmethod
     @abc.abstractmethod
@@ -202,6 +233,19 @@ class DatasetFormat(abc.ABC):
         NoDatasetError
             When the folder is not in this format: what was found and what was expected.
         """
+
+    @classmethod
+    def open_with(
+        cls, path: Path, options: Any, *, label_space: LabelSpace | None = None
+    ) -> Dataset:
+        """List the samples as a value of ``Options`` says; see `open`.
+
+        Raises
+        ------
+        UsageError
+            When the format has no options.
+        """
+        raise UsageError(f"The format {cls.name} has no options.")
 
 
 FORMATS: Registry[type[DatasetFormat]] = Registry("format", "segstudio.datasets.formats")

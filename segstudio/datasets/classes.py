@@ -12,7 +12,7 @@ from segstudio.core.types import IGNORE_INDEX
 
 __all__ = ["CLASS_FILES", "find_label_space", "read_class_file"]
 
-CLASS_FILES = ("label_space.json", "classes.json", "classes.txt", "labels.txt")
+CLASS_FILES = ("label_space.json", "classes.json", "id2label.json", "classes.txt", "labels.txt")
 """Names looked for in a dataset's folder, best first."""
 
 

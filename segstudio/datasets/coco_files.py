@@ -215,10 +215,10 @@ def list_samples(root: Path, files: list[AnnotationFile], skip: tuple[str, ...] 
         Folders (relative, with closing slash) that hold no photographs.
     """
     listing = list_files(root)
-    index = FileIndex(entry for entry in listing.files if not (skip and entry[0].startswith(skip)))
+    index = FileIndex(e for e in listing.entries if not (skip and e[0].startswith(skip)))
     result = Listed(notes=list(listing.notes))
     for file in files:
-        stem = file.path.stem
+        stem, target = file.path.stem, str(file.path)
         subset = stem.partition("_")[2] or stem
         split = next((split for word, split in _SPLITS if word in stem.lower()), None)
         names = dict.fromkeys((subset, stem, split or stem, "images", "data"))
@@ -237,7 +237,7 @@ def list_samples(root: Path, files: list[AnnotationFile], skip: tuple[str, ...] 
             elif relative not in result.entries:
                 result.entries[relative] = image_id, name
                 full = index.paths[relative]
-                result.samples.append(Sample(relative, full, file.path, split))
+                result.samples.append(Sample.of_files(relative, full, target, split))
         if missing:
             result.notes.append(
                 f"{plural(len(missing), 'image')} of {file.path} not found below {root}, "

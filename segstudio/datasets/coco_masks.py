@@ -76,7 +76,7 @@ def paint_instances(
             continue
         try:
             value = source_id(annotation["category_id"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise LabelValueError(
                 f"{where} has a category that the file does not define: "
                 f"{annotation.get('category_id')!r}."

@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 
 from segstudio.core.errors import LabelValueError, UnreadableImageError
 from segstudio.core.types import Image
+from segstudio.datasets.containers import entry_size, open_entry
 from segstudio.datasets.encoding import encode_png, write_gray, write_image, write_label_map
+from segstudio.datasets.heif import HEIF_SUFFIXES, is_avif, is_heif, register_decoder
+from segstudio.datasets.whole_files import is_whole
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
@@ -45,7 +48,7 @@ __all__ = [
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", *HEIF_SUFFIXES,
 })
 """Endings, in lower case, of the files that count as photographs."""
 # fmt: on
@@ -114,8 +117,11 @@ def read_image_size(path: Path | str) -> tuple[int, int]:
     UnreadableImageError
         See `read_image`; damage behind the header is not noticed.
     """
+    known = entry_size(path)
+    if known is not None:
+        return known
     with _opened(path) as (picture, _):
-        return _header(picture, path).shown_size
+        return _header(picture, path, refuse=False).shown_size
 
 
 def read_thumbnail(path: Path | str, edge: int) -> Image:
@@ -153,7 +159,8 @@ def read_source_map(path: Path | str) -> NDArray[Any]:
     """Read the ids that a label file stores.
 
     Palette files give their indices: the palette's colours are for people.  Grey files of 1, 2
-    or 4 bits give the stored numbers, which decoders like to stretch to 0..255.
+    or 4 bits give the stored numbers, which decoders like to stretch to 0..255.  The file's own
+    EXIF orientation is applied, as to a photograph.
 
     Parameters
     ----------
@@ -172,19 +179,26 @@ def read_source_map(path: Path | str) -> NDArray[Any]:
         When it is a colour picture and so holds no ids.
     """
     with _opened(path) as (picture, stream):
-        header = _header(picture, path)
-        if header.mode not in {"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "LA", "PA"}:
-            raise LabelValueError(
-                f"{path} is a colour image, but a label map stores one class id per pixel; "
-                "choose the index version of this mask."
-            )
-        depth = _stored_depth(picture, stream) if header.mode == "L" else 8
-        try:
-            stored = np.asarray(picture)
-        except _DECODE_ERRORS as error:
-            raise _damaged(path, error) from error
+        return _stored_ids(picture, stream, path)
+
+
+def _stored_ids(picture: PilImage.Image, stream: BinaryIO, path: Path | str) -> NDArray[Any]:
+    """Return the ids of an opened label file; see `read_source_map`."""
+    header = _header(picture, path)
+    if header.mode not in {"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "LA", "PA"}:
+        kind = "holds numbers with fractions" if header.mode == "F" else "is a colour image"
+        raise LabelValueError(
+            f"{path} {kind}, but a label map stores one class id per pixel; choose the index "
+            "version of this mask."
+        )
+    depth = _stored_depth(picture, stream) if header.mode == "L" else 8
+    try:
+        stored = np.asarray(picture)
+    except _DECODE_ERRORS as error:
+        raise _damaged(path, error) from error
     if stored.ndim == 3:
         stored = stored[:, :, 0]
+    stored = _oriented(stored, header.orientation)
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8)
     if depth in (2, 4):
@@ -199,10 +213,14 @@ def read_source_map(path: Path | str) -> NDArray[Any]:
 @contextlib.contextmanager
 def _opened(path: Path | str) -> Iterator[tuple[PilImage.Image, BinaryIO]]:
     """Yield the lazily opened picture, of which only the header is read, and its file."""
+    stream: BinaryIO | None
     try:
         stream = open(path, "rb")  # noqa: SIM115 - closed by the with statement below
     except OSError as error:
-        raise _unreadable(path, error) from error
+        inside = isinstance(error, NotADirectoryError | FileNotFoundError)
+        stream = open_entry(path) if inside else None
+        if stream is None:
+            raise _unreadable(path, error) from error
     with stream, _identified(stream, path) as picture:
         yield picture, stream
 
@@ -215,12 +233,23 @@ def _identified(stream: BinaryIO, path: Path | str) -> PilImage.Image:
     # on odd metadata are about files that can be read all the same.
     PilImage.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    if is_heif(stream) and not register_decoder():
+        raise UnreadableImageError(
+            f"{path} is a HEIF photograph, for which no decoder is installed; install "
+            "segstudio[heif] or convert it to JPEG."
+        )
     try:
         return PilImage.open(stream)
     except UnidentifiedImageError:
         if stream.seek(0, io.SEEK_END) == 0:
             raise UnreadableImageError(
                 f"{path} is empty; replace the file by a whole copy."
+            ) from None
+        stream.seek(0)
+        if is_avif(stream):
+            raise UnreadableImageError(
+                f"{path} is an AVIF photograph, which Pillow reads from version 11.3 on; update it "
+                "or convert the file to JPEG."
             ) from None
         raise UnreadableImageError(
             f"{path} is not an image: its content is in no format that can be read."
@@ -229,7 +258,7 @@ def _identified(stream: BinaryIO, path: Path | str) -> PilImage.Image:
         raise _damaged(path, error) from error
 
 
-def _header(picture: PilImage.Image, path: Path | str) -> _Header:
+def _header(picture: PilImage.Image, path: Path | str, *, refuse: bool = True) -> _Header:
     """Return what the opened file says of itself, refusing monsters.
 
     Only metadata in front of the pixels is looked at, or the header would cost a decoding.
@@ -238,7 +267,7 @@ def _header(picture: PilImage.Image, path: Path | str) -> _Header:
     from PIL import Image as PilImage
 
     width, height = picture.size
-    if width * height > MAX_PIXELS:
+    if refuse and width * height > MAX_PIXELS:
         raise UnreadableImageError(
             f"{path} has {width} x {height} pixels, more than the {MAX_PIXELS // 10**6} million "
             "that are read at once; cut it into tiles."
@@ -267,40 +296,11 @@ def _decode(path: Path | str, at_least: int | None = None) -> tuple[Image, _Head
             stream.seek(0)
             data = stream.read()
             stream.seek(position)
-            if _is_whole(data, header):
+            if is_whole(data, header.kind):
                 pixels = _decode_fast(data, header, at_least)
         if pixels is None:
             pixels = _decode_general(picture, path)
     return pixels, header
-
-
-def _is_whole(data: bytes, header: _Header) -> bool:
-    """Return whether OpenCV may decode the file: a whole JPEG, a whole PNG of 8 bits.
-
-    OpenCV's older versions return a cut file as half a picture without a word, so a JPEG without
-    its end marker and a PNG without its end chunk go to Pillow, which complains.
-    """
-    if header.kind == "PNG":
-        return data[24] == 8 and data.rfind(b"IEND", -4096) >= 0
-    scan = _jpeg_scan_start(data)
-    return scan is not None and data.find(b"\xff\xd9", scan) >= 0
-
-
-def _jpeg_scan_start(data: bytes) -> int | None:
-    """Return where the coded pixels of a JPEG start, None when there is no scan.
-
-    Walking the segments keeps the end marker of a thumbnail inside the metadata out of play.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xDA:
-            return position
-        if marker == 0xFF or 0xD0 <= marker <= 0xD7 or marker == 0x01:
-            position += 1 if marker == 0xFF else 2
-            continue
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
 
 
 def _decode_fast(data: bytes, header: _Header, at_least: int | None = None) -> Image | None:
@@ -352,12 +352,12 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.clip(finite * (255.0 / top), 0, 255).astype(np.uint8)
 
 
-def _oriented(pixels: Image, orientation: int) -> Image:
-    """Turn and mirror stored pixels by an EXIF orientation 1..8."""
+def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn and mirror stored (H, W) or (H, W, 3) pixels by an EXIF orientation 1..8."""
     if orientation == 1:
         return pixels
     if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7, 8):

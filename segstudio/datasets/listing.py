@@ -10,6 +10,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 from segstudio.datasets.images import IMAGE_SUFFIXES
@@ -29,14 +30,19 @@ class Listing:
 
     Attributes
     ----------
-    files : list of (str, Path)
-        POSIX path relative to the folder, and the path; sorted by the former.
+    entries : list of (str, str)
+        POSIX path relative to the folder, and the path as text; sorted by the former.
     notes : list of str
         Sentences about folders and names that had to be left out.
     """
 
-    files: list[tuple[str, Path]] = field(default_factory=list)
+    entries: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[tuple[str, Path]]:
+        """The entries with `Path` objects, which cost more to make than all the rest."""
+        return [(relative, Path(full)) for relative, full in self.entries]
 
 
 def suffix_of(name: str) -> str:
@@ -50,11 +56,17 @@ def plural(count: int, singular: str, several: str | None = None) -> str:
     return f"{count} {singular if count == 1 else several or singular + 's'}"
 
 
-def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listing:
+def list_files(
+    root: Path,
+    suffixes: Collection[str] = IMAGE_SUFFIXES,
+    *,
+    endings: tuple[str, ...] | None = None,
+) -> Listing:
     """List the files with one of ``suffixes`` in ``root`` and all folders below.
 
     Hidden files and folders (``.segstudio`` among them), SegStudio projects and leftovers of
-    operating systems are skipped.  Linked folders are followed, each real folder at most once.
+    operating systems are skipped.  Linked folders are followed, each real folder at most once, but
+    not to where the folder itself lies.
 
     Parameters
     ----------
@@ -62,6 +74,8 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
         An existing folder.
     suffixes : collection of str
         Lower-case endings with their dot.
+    endings : tuple of str, optional
+        What names have to end with, letter by letter, in place of the suffixes.
     """
     found = Listing()
     real_root = os.path.realpath(root)
@@ -76,7 +90,8 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
             # Links come last: what they lead to has its place where it really is.
             folder, prefix = links.popleft()
             real = os.path.realpath(folder)
-            if real in visited:
+            # A link to a folder above would bring in its neighbours, and the folder itself again.
+            if real in visited or f"{real_root}{os.sep}".startswith(f"{real}{os.sep}"):
                 continue
             visited.add(real)
         try:
@@ -88,7 +103,6 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
             continue
         if prefix and any(entry.name == _PROJECT_FILE for entry in batch):
             continue
-        parent = Path(folder)  # joining a name to it costs half of parsing each path anew
         for entry in batch:
             name = entry.name
             if name.startswith("."):
@@ -102,12 +116,12 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
                     if below not in visited:
                         visited.add(below)
                         pending.append((entry.path, f"{prefix}{name}/", below))
-            elif suffix_of(name) in suffixes:
+            elif suffix_of(name) in suffixes if endings is None else name.endswith(endings):
                 if not entry.is_symlink() or _is_file(entry):
-                    found.files.append((prefix + name, parent / name))
+                    found.entries.append((prefix + name, entry.path))
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 links.append((entry.path, f"{prefix}{name}/"))
-    found.files.sort()
+    found.entries.sort(key=itemgetter(0))
     if unreadable_names:
         found.notes.append(
             f"{plural(unreadable_names, 'name')} in {root} cannot be written as text and "

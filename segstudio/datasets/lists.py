@@ -65,8 +65,8 @@ def read_splits(folder: Path) -> tuple[dict[str, str], list[str], list[str]]:
 
 
 def samples_of_lists(
-    images: Mapping[str, tuple[str, Path]],
-    targets: Mapping[str, Path],
+    images: Mapping[str, tuple[str, str]],
+    targets: Mapping[str, str],
     splits: Mapping[str, str],
     where: str,
 ) -> tuple[list[Sample], list[str]]:
@@ -99,7 +99,7 @@ def samples_of_lists(
         target = targets.get(key)
         if target is None and splits[name] != "test":
             without.append(sample_id)
-        samples.append(Sample(sample_id, full, target, splits[name] if splits else None))
+        samples.append(Sample.of_files(sample_id, full, target, splits[name] if splits else None))
     notes = []
     if missing:
         notes.append(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from segstudio.core.errors import NoDatasetError
 from segstudio.core.label_space import LabelSpace, load_label_space
+from segstudio.core.options import options_from_text
 from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset
 from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_image_size
-from segstudio.datasets.listing import list_files, plural
+from segstudio.datasets.listing import describe_contents, list_files, plural
 from segstudio.datasets.pairing import TargetIndex
 
 __all__ = ["open_dataset", "sniff", "with_ground_truth"]
@@ -44,7 +45,8 @@ def open_dataset(
         The folder; an image file gives a dataset of that image, a JSON file of COCO's form the
         one that it describes.
     format : str, optional
-        Name of the format; None takes the one that fits best.
+        Name of the format, perhaps with its options (``video:every=30``); None takes the one that
+        fits best.
     split : str, optional
         Only the samples of this split.
     label_space : LabelSpace, str or Path, optional
@@ -73,7 +75,7 @@ def open_dataset(
         elif not path.is_dir():
             raise NoDatasetError(f"There is no folder or image {path}; check the path.")
         elif format is not None:
-            dataset = FORMATS.get(format).open(path, label_space=space)
+            dataset = _open_as(format, path, space)
         else:
             dataset = _open_best(path, space)
         if ground_truth is not None:
@@ -86,7 +88,8 @@ def _collector_paused() -> Iterator[None]:
     """Keep the cycle collector from walking the new samples again and again.
 
     A large folder makes hundreds of thousands of objects without a cycle among them; pausing
-    saves a third of the time.
+    saves a third of the time.  The first collection afterwards would walk them all once more;
+    freezing and thawing hands them to the oldest generation, where they belong.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -94,7 +97,29 @@ def _collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
+
+
+def _open_as(format: str, path: Path, space: LabelSpace | None) -> Dataset:
+    """Open by a format's name, or name and options."""
+    name, colon, text = format.partition(":")
+    entry = FORMATS.get(name)
+    try:
+        if not colon:
+            return entry.open(path, label_space=space)
+        options = None if entry.Options is None else options_from_text(entry.Options, text)
+        return entry.open_with(path, options, label_space=space)
+    except NoDatasetError as error:
+        raise NoDatasetError(f"{str(error).rstrip('.')}; {_what_is_there(path, name)}.") from error
+
+
+def _what_is_there(path: Path, asked: str) -> str:
+    """Say what was found where another format was expected."""
+    found = "it is a file" if path.is_file() else f"it holds {describe_contents(path)}"
+    best = next((name for _, name in sniff(path) if name != asked), None)
+    return found if best is None else f"{found}, and looks like the format {best}"
 
 
 def _open_best(path: Path, space: LabelSpace | None) -> Dataset:
@@ -104,7 +129,7 @@ def _open_best(path: Path, space: LabelSpace | None) -> Dataset:
     dataset = FORMATS.get(best).open(path, label_space=space)
     ties = [name for score, name in ranking[1:] if score == ranking[0][0]]
     if ties:
-        note = f"{path} could also be opened as {' or '.join(ties)}; choose the format to do so."
+        note = f"{path} could as well be opened as {' or '.join(ties)}, with --format {ties[0]}."
         dataset = replace(dataset, notes=(*dataset.notes, note))
     return dataset
 
@@ -113,7 +138,7 @@ def _open_file(path: Path, space: LabelSpace | None, format: str | None) -> Data
     """Return the dataset of an annotation file, or of one image: its folder restricted to it."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         if format is not None or sniff(path):
-            return FORMATS.get(format or sniff(path)[0][1]).open(path, label_space=space)
+            return _open_as(format or sniff(path)[0][1], path, space)
         raise NoDatasetError(f"{path} is no image; choose a folder of images or one image.")
     read_image_size(path)  # a file that is no image is refused here, by name
     return Dataset(

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from segstudio.core.types import Sample
 from segstudio.datasets.images import TARGET_SUFFIXES
-from segstudio.datasets.listing import list_files, plural
+from segstudio.datasets.listing import Listing, list_files, plural
 
 __all__ = [
     "TARGET_ENDINGS",
@@ -19,6 +20,9 @@ __all__ = [
     "pair_folders",
     "without_suffix",
 ]
+
+AnyPath = TypeVar("AnyPath", Path, str)
+"""What an index gives out: `Path` objects, or text where there are very many."""
 
 TARGET_ENDINGS = (
     "_gtFine_labelIds",
@@ -52,38 +56,42 @@ TARGET_ENDINGS = (
 )
 """What the name of a label file may have after its image's name, best first."""
 
+_BY_LAST_LETTERS = {
+    letters: [(rank, end) for rank, end in enumerate(TARGET_ENDINGS) if end[-2:] == letters]
+    for letters in {end[-2:] for end in TARGET_ENDINGS}
+}
+"""The same with their ranks: most names are ruled out by their last two letters."""
+
 _IMAGE_ENDINGS = ("_leftImg8bit", "_image", "_img", "_rgb", "_RGB", "_RGBIR", "_IRRG", "_sat")
 """What the name of an image may have that its label file's lacks."""
 
 
 def without_suffix(path: str) -> str:
     """Return a POSIX path without the ending of its file name."""
-    folder, slash, name = path.rpartition("/")
-    dot = name.rfind(".")
-    return f"{folder}{slash}{name[:dot] if dot > 0 else name}"
+    stem, _, ending = path.rpartition(".")
+    return path if not stem or "/" in ending or stem[-1] == "/" else stem
 
 
-class TargetIndex:
+class TargetIndex(Generic[AnyPath]):
     """Label files by the names their images may have.
 
     Parameters
     ----------
-    files : iterable of (str, Path)
+    files : iterable of (str, Path or str)
         POSIX path relative to the label folder, and the path.
     """
 
-    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
-        self._paths = dict(files)
+    def __init__(self, files: Iterable[tuple[str, AnyPath]]) -> None:
+        self._paths: dict[str, AnyPath] = dict(files)
         self._used: set[str] = set()
         self._by_stem: dict[str, str] = {}
         self._by_ending: dict[str, tuple[int, str]] = {}
         for relative in self._paths:
             stem = without_suffix(relative)
             self._by_stem.setdefault(stem, relative)
-            if stem.endswith(TARGET_ENDINGS):
-                for rank, ending in enumerate(TARGET_ENDINGS):
-                    if stem.endswith(ending):
-                        self._enter(stem.removesuffix(ending), rank, relative)
+            for rank, ending in _BY_LAST_LETTERS.get(stem[-2:], ()):
+                if stem.endswith(ending):
+                    self._enter(stem.removesuffix(ending), rank, relative)
 
     def _enter(self, key: str, rank: int, relative: str) -> None:
         known = self._by_ending.get(key)
@@ -96,7 +104,7 @@ class TargetIndex:
             found = self._by_ending[stem][1]
         return found
 
-    def find(self, relative: str) -> Path | None:
+    def find(self, relative: str) -> AnyPath | None:
         """Return the label file of the image at ``relative`` (POSIX, with its ending), or None.
 
         The image's name with its ending counts too: SegStudio's own results are called
@@ -117,7 +125,7 @@ class TargetIndex:
         return sorted(self._paths.keys() - self._used)
 
 
-class FileIndex:
+class FileIndex(Generic[AnyPath]):
     r"""Files by the names that lists and annotation files give them.
 
     Only files that were listed are ever given out: a name such as ``../../etc/passwd`` or
@@ -125,12 +133,12 @@ class FileIndex:
 
     Parameters
     ----------
-    files : iterable of (str, Path)
+    files : iterable of (str, Path or str)
         POSIX path relative to the dataset's root, and the path.
     """
 
-    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
-        self.paths = dict(files)
+    def __init__(self, files: Iterable[tuple[str, AnyPath]]) -> None:
+        self.paths: dict[str, AnyPath] = dict(files)
         self._by_name: dict[str, str | None] = {}
         for relative in self.paths:
             name = relative.rpartition("/")[2]
@@ -181,6 +189,7 @@ def pair_folders(
     is_image: Callable[[str], bool] | None = None,
     is_target: Callable[[str], bool] | None = None,
     suffixes: Collection[str] = TARGET_SUFFIXES,
+    targets: Listing | None = None,
     split_of: Callable[[str], str | None] | None = None,
     key: Callable[[str], str] | None = None,
 ) -> tuple[list[Sample], list[str]]:
@@ -196,6 +205,8 @@ def pair_folders(
         Which relative paths count; None takes all.
     suffixes : collection of str
         Endings of label files.
+    targets : Listing, optional
+        The label files, where they have been listed already.
     split_of : callable, optional
         Split of an image from its path relative to the image folder.
     key : callable, optional
@@ -211,12 +222,13 @@ def pair_folders(
     images = list_files(root / pair.images)
     prefix = f"{pair.images}/" if pair.images else ""
     notes = list(images.notes)
-    found = [entry for entry in images.files if is_image is None or is_image(entry[0])]
+    found = [entry for entry in images.entries if is_image is None or is_image(entry[0])]
     index = None
-    if (root / pair.targets).is_dir():
+    if targets is None and (root / pair.targets).is_dir():
         targets = list_files(root / pair.targets, suffixes)
+    if targets is not None:
         notes += targets.notes
-        kept = (entry for entry in targets.files if is_target is None or is_target(entry[0]))
+        kept = (entry for entry in targets.entries if is_target is None or is_target(entry[0]))
         index = TargetIndex(kept)
     samples = []
     without = []
@@ -227,7 +239,7 @@ def pair_folders(
             if target is None:
                 without.append(prefix + relative)
         split = pair.split if split_of is None else split_of(relative) or pair.split
-        samples.append(Sample(prefix + relative, full, target, split))
+        samples.append(Sample.of_files(prefix + relative, full, target, split))
     here = f"{pair.images}/" if pair.images else str(root)
     if without:
         notes.append(

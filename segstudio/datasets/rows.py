@@ -16,15 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.errors import UnreadableImageError, UsageError
 from segstudio.core.types import Image
-from segstudio.datasets.images import _decode_general, _identified, _opened, read_image
+from segstudio.datasets.images import (
+    _decode_general,
+    _identified,
+    _opened,
+    _stored_ids,
+    read_image,
+    read_source_map,
+)
 
 if TYPE_CHECKING:
     from PIL import TiffImagePlugin
 
-__all__ = ["ArrayRows", "RowSource", "TiffRows", "open_rows"]
+__all__ = ["ArrayRows", "RowSource", "TiffRows", "open_id_rows", "open_rows"]
 
 WHOLE_PIXELS = 64_000_000
 """Images up to this size are decoded whole: 200 MB."""
@@ -106,6 +114,26 @@ def open_rows(path: Path | str, *, whole_pixels: int = WHOLE_PIXELS) -> RowSourc
     return ArrayRows(read_image(path)) if source is None else source
 
 
+def open_id_rows(path: Path | str, *, whole_pixels: int = WHOLE_PIXELS) -> RowSource:
+    """Open a label file for reading by rows; the ids are those of `read_source_map`.
+
+    Rows come as (n, W) arrays of ids.  Parameters and errors are those of `open_rows`.
+    """
+    source = _open_tiff(Path(path), whole_pixels, ids=True)
+    return _IdRows(read_source_map(path)) if source is None else source
+
+
+class _IdRows:
+    """A map of ids in memory as a source of rows."""
+
+    def __init__(self, ids: NDArray[Any]) -> None:
+        self._ids = ids
+        self.height, self.width = ids.shape
+
+    def read_rows(self, top: int, bottom: int) -> NDArray[Any]:
+        return self._ids[top:bottom]
+
+
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where the segments of a TIFF file are: strips, or tiles in rows."""
@@ -124,13 +152,21 @@ class TiffRows:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], layout: _Layout, tags: dict[int, Any], order: bytes
+        self,
+        path: Path,
+        size: tuple[int, int],
+        layout: _Layout,
+        tags: dict[int, Any],
+        order: bytes,
+        *,
+        ids: bool = False,
     ) -> None:
         self.path = path
         self.height, self.width = size
         self._layout = layout
         self._tags = tags
         self._order = order
+        self._ids = ids
         self._cache: OrderedDict[int, Image] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -142,15 +178,15 @@ class TiffRows:
         UnreadableImageError
             When this part of the file is damaged, or the file is gone.
         """
-        rows: Image = np.empty((bottom - top, self.width, 3), np.uint8)
         step = self._layout.height
+        parts: list[Image] = []
         with self._lock:
             for number in range(top // step, math.ceil(bottom / step)):
                 first = max(top, number * step)
                 last = min(bottom, (number + 1) * step)
                 strip = self._strip(number)
-                rows[first - top : last - top] = strip[first - number * step : last - number * step]
-        return rows
+                parts.append(strip[first - number * step : last - number * step])
+        return np.concatenate(parts)
 
     def _strip(self, number: int) -> Image:
         """Return all pixels of one row of segments."""
@@ -162,7 +198,7 @@ class TiffRows:
         height = layout.height
         if layout.across == 1 and number == last:
             height = self.height - last * layout.height
-        strip: Image = np.empty((height, self.width, 3), np.uint8)
+        segments: list[Image] = []
         try:
             with self.path.open("rb") as file:
                 for column in range(layout.across):
@@ -170,12 +206,12 @@ class TiffRows:
                     file.seek(layout.offsets[index])
                     data = file.read(layout.sizes[index])
                     left = column * layout.width
-                    pixels = self._decoded(data, height)
-                    strip[:, left : left + layout.width] = pixels[:, : self.width - left]
+                    segments.append(self._decoded(data, height)[:, : self.width - left])
         except OSError as error:
             raise UnreadableImageError(
                 f"{self.path} cannot be read: {error.strerror or error}."
             ) from error
+        strip: Image = segments[0] if len(segments) == 1 else np.concatenate(segments, axis=1)
         self._cache[number] = strip
         while len(self._cache) > 2 and len(self._cache) * strip.nbytes > _CACHE_BYTES:
             self._cache.popitem(last=False)
@@ -202,10 +238,12 @@ class TiffRows:
         stream.write(data)
         stream.seek(0)
         with _identified(stream, self.path) as picture:
+            if self._ids:
+                return _stored_ids(picture, stream, self.path)
             return _decode_general(picture, self.path)
 
 
-def _open_tiff(path: Path, whole_pixels: int) -> TiffRows | None:
+def _open_tiff(path: Path, whole_pixels: int, *, ids: bool = False) -> TiffRows | None:
     """Return a large TIFF file as rows, None when the file has to be decoded whole."""
     with _opened(path) as (picture, _):
         width, height = picture.size
@@ -225,7 +263,7 @@ def _open_tiff(path: Path, whole_pixels: int) -> TiffRows | None:
             for tag in _COPIED
             if tag in tags
         }
-        return TiffRows(path, (height, width), layout, copied, tags.prefix)
+        return TiffRows(path, (height, width), layout, copied, tags.prefix, ids=ids)
 
 
 def _layout(tags: TiffImagePlugin.ImageFileDirectory_v2, height: int, width: int) -> _Layout | None:

@@ -16,6 +16,7 @@ from segstudio.core.errors import UsageError, WriteError
 
 __all__ = [
     "check_writable",
+    "existing_places",
     "in_order",
     "kept_note",
     "refuse_existing",
@@ -127,6 +128,14 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
+def existing_places(places: Sequence[str], destination: Path) -> list[str]:
+    """Return those of an export's files that are there already."""
+    if not destination.exists():
+        return []
+    root = str(destination)
+    return [place for place in places if os.path.lexists(f"{root}{os.sep}{place}")]
+
+
 def refuse_existing(places: Sequence[str], destination: Path) -> None:
     """Raise when one of an export's files is there already.
 
@@ -135,9 +144,7 @@ def refuse_existing(places: Sequence[str], destination: Path) -> None:
     UsageError
         Naming the first, and how many there are.
     """
-    if not destination.exists():
-        return
-    there = [place for place in places if os.path.lexists(destination / place)]
+    there = existing_places(places, destination)
     if there:
         raise UsageError(
             f"{destination / there[0]} exists already ({len(there)} of {len(places)} files do); "

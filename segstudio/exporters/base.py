@@ -112,6 +112,24 @@ class Exporter(abc.ABC):
     Options: ClassVar[type] = NoOptions
     notes: Sequence[str] = ()
 
+    def places(
+        self, items: Sequence[ExportItem], label_space: LabelSpace, options: Any = None
+    ) -> list[str]:
+        """Return the files that `write` would write, POSIX below the destination.
+
+        Nothing is read; an exporter that cannot tell returns none, the default.
+
+        Raises
+        ------
+        UsageError
+            When the label space cannot be expressed.
+        """
+        return []
+
+    def remarks(self, label_space: LabelSpace, options: Any) -> list[str]:
+        """Return what the format cannot express whatever the pixels; the default is nothing."""
+        return []
+
     @abc.abstractmethod
     def write(
         self,
@@ -165,6 +183,9 @@ class FilesExporter(Exporter):
     tally: Tally
     """Losses of the export that is being made; `files` and what they call may add."""
 
+    def __init__(self) -> None:
+        self.tally = Tally()
+
     @abc.abstractmethod
     def files(
         self, item: ExportItem, name: str, label_space: LabelSpace, options: Any
@@ -200,9 +221,17 @@ class FilesExporter(Exporter):
         """Return files about the samples that were written, by name; the default has none."""
         return {}
 
-    def remarks(self, label_space: LabelSpace, options: Any) -> list[str]:
-        """Return what the format cannot express whatever the pixels; the default is nothing."""
-        return []
+    def places(
+        self, items: Sequence[ExportItem], label_space: LabelSpace, options: Any = None
+    ) -> list[str]:
+        """Return the samples' files, the side files and the lists; see `Exporter.places`."""
+        options = self.Options() if options is None else options
+        self.check(label_space, options)
+        names = self.names([item.sample for item in items])
+        named = [(item, names[item.sample.sample_id]) for item in items]
+        ours = [out.place for pair in named for out in self.files(*pair, label_space, options)]
+        side_files = self.side_files(label_space, options)
+        return [*ours, *side_files, *self.lists(named, label_space, options)]
 
     def write(
         self,
@@ -223,9 +252,7 @@ class FilesExporter(Exporter):
         named = [(item, names[item.sample.sample_id]) for item in items]
         side_files = self.side_files(label_space, options)
         if existing == "refuse":
-            ours = (out.place for pair in named for out in self.files(*pair, label_space, options))
-            lists = self.lists(named, label_space, options)
-            refuse_existing([*ours, *side_files, *lists], destination)
+            refuse_existing(self.places(items, label_space, options), destination)
         check_writable(destination)
         write_side_files(side_files, destination, existing)
 

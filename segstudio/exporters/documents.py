@@ -83,6 +83,14 @@ class DocumentExporter(FilesExporter):
         """Return the files of one sample; the default has none."""
         return []
 
+    def places(
+        self, items: Sequence[ExportItem], label_space: LabelSpace, options: Any = None
+    ) -> list[str]:
+        """Return the documents, then all other files; see `Exporter.places`."""
+        options = self.Options() if options is None else options
+        others = super().places(items, label_space, options)
+        return [*self.documents(label_space, options), *others]
+
     def write(
         self,
         items: Sequence[ExportItem],
@@ -109,10 +117,7 @@ class DocumentExporter(FilesExporter):
         spool = _Spool(destination, self.name, label_space, options)
         if existing == "refuse":
             spool.refuse()
-            places = (
-                out.place for pair in named for out in self.files(*pair, label_space, options)
-            )
-            refuse_existing([*documents, *side_files, *places], destination)
+            refuse_existing(self.places(items, label_space, options), destination)
         check_writable(destination)
         missing = [path for path in paths if existing != "keep" or not path.exists()]
         write_side_files(side_files, destination, existing)

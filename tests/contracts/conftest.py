@@ -5,15 +5,24 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
+import scipy.io
 from PIL import Image
 
+from segstudio.core.errors import SegStudioError
+from segstudio.datasets.base import FORMATS
+
+PICTURE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 HEIGHT, WIDTH = 10, 14
 Maker = Callable[[Path], int]
 
@@ -302,8 +311,114 @@ def make_supervisely(folder: Path) -> int:
     return 2
 
 
+def make_ade20k_full(folder: Path) -> int:
+    place = folder / "images" / "ADE" / "training" / "urban" / "street"
+    for number in (1, 2):
+        name = f"ADE_train_0000000{number}"
+        photo(place / f"{name}.jpg", number)
+        colors(place / f"{name}_seg.png", [(0, 0, 0), (10, 44, 7), (110, 162, 9)])
+        colors(place / name / "instance_000_ADE_train.png", [(255, 255, 255)])
+        entries = [{"name": "car", "name_ndx": 300}, {"name": "wall", "name_ndx": 2978}]
+        write(place / f"{name}.json", {"annotation": {"object": entries}})
+    return 2
+
+
+def make_coco_stuff_10k(folder: Path) -> int:
+    names = ["COCO_train2014_000000000077", "COCO_train2014_000000000113"]
+    for seed, name in enumerate(names):
+        photo(folder / "images" / f"{name}.jpg", seed)
+        values = np.random.default_rng(seed).choice([0, 1, 92, 182], (HEIGHT, WIDTH))
+        (folder / "annotations").mkdir(exist_ok=True)
+        scipy.io.savemat(folder / "annotations" / f"{name}.mat", {"S": values.astype(np.uint16)})
+    for split, name in zip(("train", "test"), names, strict=True):
+        write(folder / "imageLists" / f"{split}.txt", f"{name}\n")
+    return 2
+
+
+def make_x_anylabeling(folder: Path) -> int:
+    for name in ("a", "b"):
+        photo(folder / f"{name}.jpg")
+        labels(folder / "masks" / f"{name}.png", [0, 7, 200])
+    write(folder / "grayscale_map.json", {"type": "grayscale", "colors": {"car": 7, "sky": 200}})
+    return 2
+
+
+def make_video(folder: Path) -> int:
+    writer = cv2.VideoWriter(
+        str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT)
+    )
+    for value in (10, 90, 170):
+        writer.write(np.full((HEIGHT, WIDTH, 3), value, np.uint8))
+    writer.release()
+    return 3
+
+
+def make_parquet(folder: Path) -> int:
+    rows = []
+    for seed in range(3):
+        photo(folder / "a.png", seed)
+        labels(folder / "b.png", range(4))
+        cells = [(folder / name).read_bytes() for name in ("a.png", "b.png")]
+        rows.append([{"bytes": cell, "path": None} for cell in cells])
+        for name in ("a.png", "b.png"):
+            (folder / name).unlink()
+    for split, part in {"train": rows[:2], "validation": rows[2:]}.items():
+        table = {"image": [row[0] for row in part], "label": [row[1] for row in part]}
+        schema = pyarrow.schema([(name, PICTURE) for name in table])
+        place = folder / "data" / f"{split}-00000-of-00001.parquet"
+        place.parent.mkdir(exist_ok=True)
+        pyarrow.parquet.write_table(pyarrow.table(table, schema), place)
+    write(folder / "classes.txt", "a\nb\nc\nd\n")
+    return 3
+
+
 @pytest.fixture(scope="session")
 def layouts() -> dict[str, Maker]:
     """Functions that lay out a tiny dataset in a folder and return its number of samples."""
     makers = {name: thing for name, thing in globals().items() if name.startswith("make_")}
     return {name.removeprefix("make_").replace("_", "-"): make for name, make in makers.items()}
+
+
+def _is_sentence(error: Exception) -> bool:
+    """Return whether an error is one plain sentence that a person can be shown."""
+    text = str(error)
+    return bool(text) and text[-1] in ".?" and "\n" not in text and "Traceback" not in text
+
+
+def exercise_dataset(folder: Path, name: str) -> int:
+    """Open a folder in a format and read everything in it; return how many samples were read.
+
+    Whatever the files hold: what cannot be used is one sentence of ours, what can be used is what
+    it says it is, and nothing outside of the folder is touched.
+    """
+    entry = FORMATS.get(name)
+    assert 0 <= entry.sniff(folder) <= 1
+    try:
+        dataset = entry.open(folder)
+    except SegStudioError as error:
+        assert _is_sentence(error), error
+        return 0
+    root = os.path.realpath(folder)
+    read = 0
+    for sample in dataset.samples:
+        for path in (sample.image_path, sample.target_path):
+            assert path is None or os.path.realpath(path).startswith(root), path
+        try:
+            image = dataset.read_image(sample)
+            assert image.ndim == 3 and image.dtype == np.uint8
+            if sample.target_path is None or dataset.label_space is None:
+                continue
+            target = dataset.read_target(sample)
+        except SegStudioError as error:
+            assert _is_sentence(error), error
+            continue
+        assert target.shape == image.shape[:2]
+        dataset.label_space.check(target, "the target")
+        read += 1
+    return read
+
+
+@pytest.fixture(scope="session")
+def exercise() -> Callable[[Path, str], int]:
+    """See `exercise_dataset`."""
+    return exercise_dataset

@@ -53,6 +53,14 @@ def test_it_writes_what_it_says_and_nothing_half(exporter: Exporter, tmp_path: P
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
+def test_it_knows_beforehand_which_files_it_writes(exporter: Exporter, tmp_path: Path) -> None:
+    items = make_items()
+    places = exporter.places(items, SPACE)
+    assert not list(tmp_path.iterdir()), "nothing is written to tell"
+    exporter.write(items, tmp_path, label_space=SPACE)
+    assert sorted(places) == sorted(contents(tmp_path))
+
+
 def test_it_is_deterministic(exporter: Exporter, tmp_path: Path) -> None:
     for name in ("one", "two"):
         exporter.write(make_items(), tmp_path / name, label_space=SPACE)

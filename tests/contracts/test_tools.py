@@ -20,7 +20,14 @@ from segstudio.editing.document import MaskDocument
 from segstudio.editing.driver import StrokeDriver, Surroundings
 from segstudio.editing.rules import PaintRules
 from segstudio.editing.superpixels import Segments, find_segments
-from segstudio.editing.tool import GROUPS, TOOLS, EditingTool, ToolView, sorted_tools
+from segstudio.editing.tool import (
+    GROUPS,
+    TOOLS,
+    EditingTool,
+    ToolView,
+    patches_of,
+    sorted_tools,
+)
 
 HEIGHT, WIDTH = 83, 101
 PATHS = {
@@ -185,16 +192,16 @@ def test_each_patch_is_taken_back_by_its_inverse(tool: EditingTool) -> None:
     patches: list[MaskPatch] = []
     first, *rest = events(PATHS["loop"])
     generator = tool.stroke(view_of(label_map, tool), first)
-    patch = next(generator)
+    answer = next(generator)
     for event in [*rest, None]:
-        if patch is not None:
+        for patch in patches_of(answer):
             states.append(label_map.copy())
             patches.append(patch)
             label_map[patch.box.slices] = patch.after
         if event is None:
             break
         try:
-            patch = generator.send(event)
+            answer = generator.send(event)
         except StopIteration:
             break
     assert patches

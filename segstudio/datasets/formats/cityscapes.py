@@ -25,7 +25,7 @@ from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
 from segstudio.datasets.images import read_source_map
 from segstudio.datasets.json_files import read_json
-from segstudio.datasets.listing import list_files
+from segstudio.datasets.listing import Listing, list_files
 from segstudio.datasets.pairing import FolderPair, pair_folders
 from segstudio.datasets.shapes import ShapePainter
 
@@ -42,7 +42,8 @@ CITYSCAPES_IDS = {name: index for index, name in enumerate((
 """Label ids by name (cityscapesScripts, ``labels.py``)."""
 # fmt: on
 
-_ENDINGS = {"_labelIds.png": 0, "_labelTrainIds.png": 1, "_polygons.json": 2}
+_ENDINGS = ("_labelIds.png", "_labelTrainIds.png", "_polygons.json")
+"""Of the files that are read, best first."""
 _IMAGE_ENDING = "_leftImg8bit"
 _GROUND_TRUTHS = ("gtFine", "gtCoarse")
 
@@ -70,8 +71,7 @@ class CityscapesFormat(DatasetFormat):
         samples, notes = pair_folders(
             path,
             FolderPair("leftImg8bit", truth),
-            is_target=_Best(path / truth),
-            suffixes=(".png", ".json"),
+            targets=_best_of(list_files(path / truth, endings=_ENDINGS)),
             split_of=_split_of,
             key=_bare_name,
         )
@@ -155,27 +155,15 @@ def _layout(path: Path) -> str | None:
     return next((name for name in _GROUND_TRUTHS if (path / name).is_dir()), None)
 
 
-class _Best:
-    """Of each image's ground-truth files, the one that is read."""
-
-    def __init__(self, folder: Path) -> None:
-        ranks: dict[str, int] = {}
-        for relative, _ in list_files(folder, (".png", ".json")).files:
-            known = _split_ending(relative)
-            if known is not None:
-                ranks[known[0]] = min(known[1], ranks.get(known[0], 9))
-        self._ranks = ranks
-
-    def __call__(self, relative: str) -> bool:
-        known = _split_ending(relative)
-        return known is not None and self._ranks[known[0]] == known[1]
-
-
-def _split_ending(relative: str) -> tuple[str, int] | None:
-    for ending, rank in _ENDINGS.items():
-        if relative.endswith(ending):
-            return relative.removesuffix(ending), rank
-    return None
+def _best_of(listing: Listing) -> Listing:
+    """Return of each image's ground-truth files the one that is read."""
+    best: dict[str, tuple[str, str]] = {}
+    for ending in _ENDINGS:
+        length = len(ending)
+        for entry in listing.entries:
+            if entry[0].endswith(ending):
+                best.setdefault(entry[0][:-length], entry)
+    return Listing(list(best.values()), listing.notes)
 
 
 def _bare_name(relative: str) -> str:

@@ -129,6 +129,9 @@ class _Decoder:
         origin = f"{sample.target_path}, image {name}"
         return paint_instances(annotations, shape, source_id=self._source_id, origin=origin)
 
+    def image_id(self, sample_id: str) -> Any:
+        return self.entries[sample_id][0]
+
     def _source_id(self, category: Any) -> int:
         if category not in self.ids:
             raise ValueError("no such category")

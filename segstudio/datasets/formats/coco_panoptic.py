@@ -125,6 +125,9 @@ class _Decoder:
     files: dict[str, AnnotationFile]
     origins: dict[str, tuple[str, Any]]
 
+    def image_id(self, sample_id: str) -> Any:
+        return self.origins[sample_id][1]
+
     def __call__(self, sample: Sample, shape: tuple[int, int]) -> NDArray[Any]:
         path = sample.target_path
         assert path is not None
@@ -134,7 +137,7 @@ class _Decoder:
             for entry in annotation.get("segments_info") or ():
                 try:
                     segments[int(entry["id"])] = int(entry["category_id"])
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, OverflowError) as error:
                     raise LabelValueError(
                         f"{json_path} has a segment of image {image_id} without id and category."
                     ) from error

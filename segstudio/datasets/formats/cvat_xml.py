@@ -253,7 +253,7 @@ def _paint_mask(
 ) -> None:
     try:
         top, left, height, width = (int(values[k]) for k in ("top", "left", "height", "width"))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise LabelValueError(f"{where} has a mask without its box.") from error
     inside = top >= 0 and left >= 0 and height > 0 and width > 0
     if not inside or top + height > painted.shape[0] or left + width > painted.shape[1]:

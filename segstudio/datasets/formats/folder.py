@@ -32,7 +32,7 @@ class FolderFormat(DatasetFormat):
     def open(cls, path: Path, *, label_space: LabelSpace | None = None) -> Dataset:
         """List the images; see `DatasetFormat.open`."""
         listing = list_files(path)
-        if not listing.files:
+        if not listing.entries:
             contents = describe_contents(path)
             held = "is empty" if contents == "nothing" else f"holds {contents} but no images"
             because = f" ({listing.notes[0].rstrip('.')})" if listing.notes else ""
@@ -43,7 +43,7 @@ class FolderFormat(DatasetFormat):
         return Dataset(
             root=path,
             format=cls.name,
-            samples=tuple(Sample(relative, full) for relative, full in listing.files),
+            samples=tuple(Sample.of_files(relative, full) for relative, full in listing.entries),
             label_space=label_space,
             title=path.resolve().name,
             notes=tuple(listing.notes),

@@ -113,7 +113,7 @@ def _find(path: Path) -> Path | None:
     return None
 
 
-def _find_image(task: Any, index: FileIndex) -> str | None:
+def _find_image(task: Any, index: FileIndex[Path]) -> str | None:
     """Return the image of a task: its address leads to a server, so the name's tail decides."""
     if not isinstance(task, dict):
         return None

@@ -108,7 +108,7 @@ def _space(config: Path) -> LabelSpace:
             for index, name, color, is_evaluated in entries
             if is_evaluated
         ]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise SegStudioError(
             f"{config} is no config of Mapillary Vistas ({error}); the classes of version 1.2 are "
             "assumed."

@@ -22,6 +22,7 @@ from segstudio.core.errors import NoDatasetError, SegStudioError, UsageError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat
 from segstudio.datasets.classes import find_label_space
+from segstudio.datasets.color_naming import ignored_colors
 from segstudio.datasets.colors import (
     COLOR_FILES,
     ColorDecoder,
@@ -39,6 +40,9 @@ from segstudio.datasets.pairing import FolderPair
 _BLACK = (0, 0, 0)
 _PALETTES = ("camvid32", "isprs", "voc", "cityscapes-trainids", "mapillary-vistas")
 """Label spaces whose colours are tried, in this order, when no file names the colours."""
+
+FOUND_COLORS = "Colours found in the masks."
+"""Source of a label space whose classes nobody has named."""
 
 _LOOKED_AT = 8
 _PAIRS = (
@@ -137,7 +141,8 @@ def _colors_of(
     named, complaints = find_label_space(path)
     notes += complaints
     if named is not None:
-        return named, [] if _BLACK in named.colors else [_BLACK], notes
+        void = [color for color in ignored_colors(path) if color not in named.colors]
+        return named, [*void, *([] if _BLACK in named.colors else [_BLACK])], notes
     colors = find_colors(masks)
     if not colors:
         raise UsageError(f"{path} has no colour mask that can be read.")
@@ -153,6 +158,6 @@ def _colors_of(
     notes.append(
         f"Nothing names the colours of {path}; its first {plural(len(masks), 'mask')} "
         f"{'has' if len(masks) == 1 else 'have'} {plural(len(colors), 'colour')}, most frequent "
-        f"first: {shown}{', ...' if len(colors) > 12 else ''}."
+        f"first: {shown}{', ...' if len(colors) > 12 else ''}; `segstudio colors` names them."
     )
-    return space_of_colors(entries, path.resolve().name, "Colours found in the masks."), [], notes
+    return space_of_colors(entries, path.resolve().name, FOUND_COLORS), [], notes

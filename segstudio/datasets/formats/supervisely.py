@@ -126,7 +126,7 @@ def _paint(painter: ShapePainter, entry: dict[str, Any], value: int, where: str)
         try:
             left, top = (int(part) for part in bitmap["origin"])  # type: ignore[index]
             text = bitmap["data"]  # type: ignore[index]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise LabelValueError(f"{where} has a bitmap without data and origin.") from error
         # A PNG of one bit to four channels is not larger than this, its header included.
         png = inflate(decode_base64(text, where), height * (width * 4 + 16) + 65536, where)

@@ -11,6 +11,7 @@ Computer Vision 88(2), 2010.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from segstudio.core.errors import NoDatasetError
@@ -81,9 +82,10 @@ def open_lists(
     base: str,
     masks: tuple[str, ...],
     lists: tuple[str, ...],
-    label_space: LabelSpace,
+    label_space: LabelSpace | None,
     *,
     notes: tuple[str, ...] = (),
+    suffixes: Collection[str] = TARGET_SUFFIXES,
 ) -> Dataset:
     """List the samples of a VOC layout.
 
@@ -99,10 +101,12 @@ def open_lists(
         Folders of masks, best first.
     lists : tuple of str
         Folders below ``ImageSets/``, best first; the first that holds lists counts.
-    label_space : LabelSpace
+    label_space : LabelSpace or None
         Of the masks' ids.
     notes : tuple of str
         What is known already.
+    suffixes : collection of str
+        Endings of the masks.
 
     Raises
     ------
@@ -113,14 +117,14 @@ def open_lists(
     remarks = [*notes, *images.notes]
     by_name = {
         without_suffix(relative): (f"{base}{_IMAGES}/{relative}", full)
-        for relative, full in images.files
+        for relative, full in images.entries
     }
-    targets: dict[str, Path] = {}
+    targets: dict[str, str] = {}
     for folder in masks:
         if (path / base / folder).is_dir():
-            found = list_files(path / base / folder, TARGET_SUFFIXES)
+            found = list_files(path / base / folder, suffixes)
             remarks += found.notes
-            for relative, full in found.files:
+            for relative, full in found.entries:
                 targets.setdefault(without_suffix(relative), full)
     splits: dict[str, str] = {}
     where = "the lists"

@@ -12,9 +12,10 @@ References
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -58,11 +59,13 @@ class CityscapesExporter(FilesExporter):
 
     def check(self, label_space: LabelSpace, options: Any) -> None:
         """Refuse label spaces whose ids need more than 8 bits."""
+        label_space = _with_label_ids(label_space)
         ids = [entry.source_id for entry in label_space.classes]
         check_eight_bits(label_space, "a Cityscapes label image", ids=ids, largest=255)
 
     def remarks(self, label_space: LabelSpace, options: Any) -> list[str]:
         """Return a sentence when the ids are not Cityscapes' own."""
+        label_space = _with_label_ids(label_space)
         theirs = {entry.source_id: entry.name for entry in load_label_space("cityscapes").classes}
         if all(theirs.get(entry.source_id) == entry.name for entry in label_space.classes):
             return []
@@ -73,7 +76,7 @@ class CityscapesExporter(FilesExporter):
 
     def side_files(self, label_space: LabelSpace, options: Any) -> dict[str, bytes]:
         """Return the class list with the ids of the files."""
-        return {LABEL_SPACE_FILE: label_space_file(label_space)}
+        return {LABEL_SPACE_FILE: label_space_file(_with_label_ids(label_space))}
 
     def files(
         self, item: ExportItem, name: str, label_space: LabelSpace, options: Any
@@ -99,4 +102,21 @@ class CityscapesExporter(FilesExporter):
             int(not is_named),
             "samples",
         )
-        return encode_png(label_space.to_source_ids(label_map).astype(np.uint8))
+        ids = _with_label_ids(label_space).to_source_ids(label_map)
+        return encode_png(ids.astype(np.uint8))
+
+
+@functools.lru_cache(maxsize=8)
+def _with_label_ids(label_space: LabelSpace) -> LabelSpace:
+    """Return the space with Cityscapes' label ids where all its classes are Cityscapes' own.
+
+    Train ids are what networks count with; its scripts read label ids.
+    """
+    own = load_label_space("cityscapes")
+    ids = {entry.name: entry.source_id for entry in own.classes}
+    if not all(entry.name in ids for entry in label_space.classes):
+        return label_space
+    classes = tuple(replace(entry, source_id=ids[entry.name]) for entry in label_space.classes)
+    used = {entry.source_id for entry in classes}
+    ignored = tuple(value for value in own.ignore_ids if value not in used)
+    return replace(label_space, classes=classes, ignore_ids=ignored)

@@ -1,7 +1,7 @@
 """CVAT's "Segmentation mask 1.1": colour PNGs in PASCAL VOC's folders, and their colours.
 
-``SegmentationObject``, which tells instances apart, is left out: a label map has none, and the
-import takes each class of an image as one mask then.
+``SegmentationObject``, which tells instances apart, is part of the documented layout; a label map
+has none, so each class of an image is one object there.
 
 References
 ----------
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from segstudio.core.label_space import LabelSpace
+from segstudio.core.options import option
 from segstudio.core.palette import Color, apply_palette, distinct_colors
 from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.encoding import encode_png
@@ -38,6 +39,9 @@ class CvatMaskExporter(FilesExporter):
     class Options:
         """What goes beside the label maps."""
 
+        objects: bool = option(
+            True, "Also write SegmentationObject/, where each class of an image is one object."
+        )
         images: str = photographs_option("none")
 
     def names(self, samples: Iterable[Sample]) -> dict[str, str]:
@@ -72,6 +76,11 @@ class CvatMaskExporter(FilesExporter):
         encode = partial(self._encode, label_space)
         return [
             OutFile(f"SegmentationClass/{name}.png", encode),
+            *(
+                [OutFile(f"SegmentationObject/{name}.png", partial(_encode_objects, label_space))]
+                if options.objects
+                else []
+            ),
             *photograph_file(f"JPEGImages/{name}.jpg", item, options.images, self.tally),
         ]
 
@@ -91,6 +100,26 @@ class CvatMaskExporter(FilesExporter):
         ignored = int(np.count_nonzero(label_map == label_space.ignore_index))
         self.tally.add("Ignored pixels are CVAT's background, as it has no such value", ignored)
         return encode_png(apply_palette(label_map, unique_colors(label_space)))
+
+
+def _encode_objects(label_space: LabelSpace, label_map: LabelMap) -> bytes:
+    """Return the objects of an image in PASCAL VOC's colours, numbered from 1 by class."""
+    colors: list[Color] = [_BLACK] * len(label_space)
+    number = 0
+    for index in np.unique(label_map[label_map != label_space.ignore_index]).tolist():
+        if label_space.classes[index].name.lower() != "background":
+            number += 1
+            colors[index] = _object_color(number)
+    return encode_png(apply_palette(label_map, colors))
+
+
+def _object_color(number: int) -> Color:
+    """Return VOC's colour of an object: the bits of its number, taken by threes, from the top."""
+    channels = [0, 0, 0]
+    for place in range(8):
+        for channel in range(3):
+            channels[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
+    return channels[0], channels[1], channels[2]
 
 
 def unique_colors(label_space: LabelSpace) -> list[Color]:

@@ -56,7 +56,7 @@ def test_colours_that_nobody_names_are_listed(put: Put, tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert dataset.format == "rgb" and dataset.label_space is not None
     assert dataset.label_space.names == ["#0a141e", "#c80000"]
-    assert "2 colours, most frequent first: (10, 20, 30), (200, 0, 0)." in dataset.notes[0]
+    assert "2 colours, most frequent first: (10, 20, 30), (200, 0, 0);" in dataset.notes[0]
     assert dataset.read_target(dataset.samples[0])[0].tolist() == [0, 0, 0, 0, 1, 1, 0, 0]
 
 

@@ -1,0 +1,134 @@
+"""What the readers of other people make of our exports; each skips where it is not installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from segstudio.core.label_space import LabelSpace, load_label_space
+from segstudio.core.types import Sample
+from segstudio.exporters.base import EXPORTERS, ExportItem
+from segstudio.metrics.confusion import confusion_matrix
+from segstudio.metrics.scores import iou
+
+SHAPE = (24, 40)
+
+
+def items(space: LabelSpace, folder: Path, ending: str = ".jpg", count: int = 2) -> list[Any]:
+    """Return samples with random label maps, ignored pixels among them."""
+    found = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        label_map = rng.integers(0, len(space), SHAPE).astype(space.dtype)
+        label_map[:2] = space.ignore_index
+        image = rng.integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
+        sample = Sample(f"{number}{ending}", folder / f"{number}{ending}")
+        found.append(ExportItem(sample, lambda m=label_map: m, lambda i=image: i))
+    return found
+
+
+def test_rasterio_reads_place_and_classes_of_a_geotiff(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed")
+    space = load_label_space("isprs")
+    entries = items(space, tmp_path, ".tif")
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32633)
+    tags = [
+        (33550, 12, 3, (0.5, 0.5, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 500_000.0, 5_400_000.0, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+    ]
+    for entry in entries:
+        tifffile.imwrite(entry.sample.image_path, entry.read_image(), extratags=tags)
+    EXPORTERS.get("geotiff")().write(entries, tmp_path / "out", label_space=space)
+    with rasterio.open(tmp_path / "out" / "0.tif") as opened:
+        assert opened.crs.to_epsg() == 32633 and opened.nodata == 255
+        assert opened.transform[:6] == (0.5, 0, 500_000, 0, -0.5, 5_400_000)
+        assert np.array_equal(opened.read(1), entries[0].read_label_map())
+        assert tuple(opened.colormap(1)[0][:3]) == tuple(space.colors[0])
+
+
+def test_hugging_faces_datasets_opens_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    space = load_label_space("camvid")
+    entries = items(space, tmp_path)
+    EXPORTERS.get("huggingface")().write(entries, tmp_path / "out", label_space=space)
+    metadata = next((tmp_path / "out").rglob("metadata.*"))
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    assert len(rows) == 2
+    opened = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
+    )
+    split = opened[next(iter(opened))]
+    assert len(split) == 2
+    label = next(name for name in split.column_names if "label" in name or "mask" in name)
+    maps = sorted(np.asarray(row[label]).tobytes() for row in split)
+    assert maps == sorted(entry.read_label_map().tobytes() for entry in entries)
+
+
+def test_train_ids_leave_as_the_ids_that_cityscapes_own_evaluation_reads(tmp_path: Path) -> None:
+    evaluation = pytest.importorskip(
+        "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling",
+        reason="cityscapesScripts is not installed",
+    )
+    labels = pytest.importorskip("cityscapesscripts.helpers.labels").labels
+    space = load_label_space("cityscapes-trainids")
+    rng = np.random.default_rng(3)
+    target = rng.integers(0, len(space), SHAPE).astype(np.uint8)
+    target[:2] = 255
+    prediction = np.where(rng.random(SHAPE) < 0.7, target, rng.integers(0, len(space), SHAPE))
+    prediction = np.where(target == 255, 0, prediction).astype(np.uint8)
+    sample = Sample("aachen_000000_000019_leftImg8bit.png", tmp_path / "a.png")
+    item = ExportItem(sample, lambda: prediction, lambda: np.zeros((*SHAPE, 3), np.uint8))
+    (path,) = [
+        path
+        for path in EXPORTERS.get("cityscapes")().write([item], tmp_path / "out", label_space=space)
+        if path.suffix == ".png"
+    ]
+    ids = {label.trainId: label.id for label in labels if 0 <= label.trainId < 255}
+    truth = np.zeros(SHAPE, np.uint8)
+    for index, label_id in ids.items():
+        truth[target == index] = label_id
+    written = np.asarray(Image.open(path))
+    theirs = np.zeros((256, 256), np.int64)
+    np.add.at(theirs, (truth.ravel(), written.ravel()), 1)
+    arguments = evaluation.args
+    arguments.evalLabels = [label.id for label in labels if label.id >= 0]
+    matrix = theirs[: max(arguments.evalLabels) + 1, : max(arguments.evalLabels) + 1]
+    scores = [
+        evaluation.getIouScoreForLabel(ids[index], matrix, arguments) for index in range(len(space))
+    ]
+    ours = iou(confusion_matrix(target, prediction, len(space), ignore_index=255))
+    assert np.allclose(scores, ours)
+
+
+def test_the_id_rule_of_panoptic_pngs(tmp_path: Path) -> None:
+    """A segment's id is R + 256 G + 256^2 B, as panopticapi's rgb2id has it."""
+    space = load_label_space("camvid")
+    entries = items(space, tmp_path)
+    paths = EXPORTERS.get("coco-panoptic")().write(entries, tmp_path / "out", label_space=space)
+    document = json.loads(next(p for p in paths if p.suffix == ".json").read_text())
+    try:
+        from panopticapi.utils import rgb2id
+    except ImportError:
+
+        def rgb2id(color: Any) -> Any:
+            values = color.astype(np.int64)
+            return values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
+
+    assert len(document["annotations"]) == 2
+    for annotation in document["annotations"]:
+        path = next((tmp_path / "out").rglob(annotation["file_name"]))
+        found = rgb2id(np.asarray(Image.open(path)))
+        areas = {entry["id"]: entry["area"] for entry in annotation["segments_info"]}
+        values, counts = np.unique(found[found > 0], return_counts=True)
+        assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == areas
