@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
+from segstudio.analysis import pictures
 from segstudio.core.label_space import LabelSpace
-from segstudio.core.palette import Color, apply_palette
+from segstudio.core.palette import Color
 from segstudio.core.types import Image, LabelMap
 from segstudio.metrics.confusion import confusion_matrix
 from segstudio.metrics.scores import iou, mean_iou
@@ -28,9 +29,6 @@ _PAPER: Color = (255, 255, 255)
 _INK: Color = (28, 33, 38)
 _GREY: Color = (105, 114, 125)
 _LINE: Color = (219, 223, 228)
-_UNSURE_ERROR: Color = (245, 166, 35)
-_SURE_ERROR: Color = (208, 28, 58)
-_UNLABELLED: Color = (226, 230, 235)
 
 _MARGIN = 32
 _GAP = 22
@@ -40,8 +38,6 @@ _FOOT = 40
 """Room below the second row's panels: the colour bar, the key of the errors."""
 _PANEL_WIDTH = 448
 _PANEL_HEIGHT = 448
-_SURE_LEVEL = 25
-"""Entropy below 0.10 log C, in 256ths: the default of "confident errors"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +92,19 @@ def draw_figure(content: FigureContent) -> Image:
     scores = _scores(content)
     sheet.header(content.title, _summary(content, scores), content.note)
     sheet.panel(0, 0, "Photograph", "", content.image)
-    sheet.panel(0, 1, "Prediction", content.model, _colored(content.prediction, space))
+    sheet.panel(0, 1, "Prediction", content.model, pictures.color_labels(content.prediction, space))
     nats = content.mean_entropy * math.log(max(2, len(space)))
-    sheet.panel(1, 0, "Entropy", f"mean {nats:.2f} nats", _entropy_picture(content.entropy))
+    sheet.panel(1, 0, "Entropy", f"mean {nats:.2f} nats", pictures.color_entropy(content.entropy))
     sheet.color_bar(1, 0, len(space))
     if content.target is not None:
-        sheet.panel(0, 2, "Ground truth", "", _colored(content.target, space))
-        picture, share = _error_picture(content, content.target)
+        sheet.panel(0, 2, "Ground truth", "", pictures.color_labels(content.target, space))
+        picture, share = pictures.mark_errors(
+            content.image,
+            content.target,
+            content.prediction,
+            content.entropy,
+            ignore_index=space.ignore_index,
+        )
         sheet.panel(1, 1, "Errors", f"{100 * share:.1f} % of the labelled pixels", picture)
         sheet.error_key(1, 1)
         sheet.legend(1, 2, _legend_rows(content, scores), with_iou=True)
@@ -166,38 +168,6 @@ def _legend_rows(
     ]
 
 
-def _colored(label_map: LabelMap, space: LabelSpace) -> Image:
-    picture = apply_palette(label_map, space.colors)
-    _hatch(picture, label_map == space.ignore_index)
-    return picture
-
-
-def _entropy_picture(levels: NDArray[np.uint8]) -> Image:
-    colored = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
-    return np.ascontiguousarray(colored[..., ::-1]).astype(np.uint8, copy=False)
-
-
-def _error_picture(content: FigureContent, target: LabelMap) -> tuple[Image, float]:
-    """Return the pale photograph with wrong pixels marked, and their share of the labelled."""
-    grey = cv2.cvtColor(content.image, cv2.COLOR_RGB2GRAY)
-    pale = (0.4 * grey + 0.6 * 255).astype(np.uint8)
-    picture = np.repeat(pale[..., None], 3, axis=2)
-    labelled = target != content.label_space.ignore_index
-    wrong = labelled & (target != content.prediction)
-    picture[wrong] = _UNSURE_ERROR
-    picture[wrong & (content.entropy <= _SURE_LEVEL)] = _SURE_ERROR
-    _hatch(picture, ~labelled)
-    return picture, float(wrong.sum()) / max(1, int(labelled.sum()))
-
-
-def _hatch(picture: Image, region: NDArray[np.bool_]) -> None:
-    """Stripe a region that has no label."""
-    height, width = region.shape
-    diagonal = (np.arange(height)[:, None] + np.arange(width)[None, :]) % 12 < 2
-    picture[region] = _UNLABELLED
-    picture[region & diagonal] = (168, 175, 184)
-
-
 class _Sheet:
     """A white sheet with a header and a grid of panels of one size."""
 
@@ -246,7 +216,7 @@ class _Sheet:
         width = self._panel[1]
         y = top + self._panel[0] + 10
         ramp = np.linspace(0, 255, width).astype(np.uint8)[None].repeat(10, 0)
-        self._sheet.paste(PilImage.fromarray(_entropy_picture(ramp)), (left, y))
+        self._sheet.paste(PilImage.fromarray(pictures.color_entropy(ramp)), (left, y))
         most = math.log(max(2, classes))
         self._text((left, y + 15), "0, sure", 12, _GREY)
         self._text((left + width // 2, y + 15), f"{most / 2:.2f}", 12, _GREY, anchor="ma")
@@ -259,9 +229,9 @@ class _Sheet:
         y = top + self._panel[0] + 11
         x = left
         entries = (
-            (_SURE_ERROR, "wrong and sure"),
-            (_UNSURE_ERROR, "wrong, unsure"),
-            (_UNLABELLED, "not labelled"),
+            (pictures.SURE_ERROR, "wrong and sure"),
+            (pictures.UNSURE_ERROR, "wrong, unsure"),
+            (pictures.UNLABELLED, "not labelled"),
         )
         for color, text in entries:
             self._draw.rectangle((x, y, x + 12, y + 12), fill=color, outline=_LINE)
