@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segstudio.core.errors import CorruptProjectError
 from segstudio.core.types import Mask
 from segstudio.metrics.counts import LEVELS
 from segstudio.metrics.detection import mean_level, shift_auroc
@@ -47,6 +48,29 @@ class ComponentMatch:
 
     siou: NDArray[np.float64]
     ppv: NDArray[np.float64]
+
+    def to_bytes(self) -> bytes:
+        """Return the numbers themselves, after how many there are of each."""
+        counts = np.array([len(self.siou), len(self.ppv)], "<u4").tobytes()
+        return counts + self.siou.astype("<f8").tobytes() + self.ppv.astype("<f8").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> ComponentMatch:
+        """Return what `to_bytes` stored.
+
+        Raises
+        ------
+        CorruptProjectError
+            When its length is not the one that it names.
+        """
+        counts = np.frombuffer(data[:8], "<u4") if len(data) >= 8 else np.zeros(2, np.uint32)
+        first, second = (int(count) for count in counts)
+        if len(data) != 8 * (1 + first + second):
+            raise CorruptProjectError(
+                "The stored components of a sample are damaged (wrong length); run the model again."
+            )
+        values = np.frombuffer(data[8:], "<f8").astype(np.float64)
+        return cls(values[:first], values[first:])
 
 
 def match_components(

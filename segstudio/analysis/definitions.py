@@ -32,6 +32,12 @@ ERROR_DEFINITIONS = {
         "No pixel of the predicted object has its class in the target, and none is within 2 % of "
         "the diagonal."
     ),
+    "inside": (
+        "IoU if all boundary errors were right, of this class and of its neighbours: what is lost "
+        "now is lost inside objects, not along their outlines."
+    ),
+    "boundary share": "Share of the class's wrong pixels, missed or wrongly given to it, that are "
+    "boundary errors.",
     "if fixed": "mIoU if all wrong pixels of this kind were right and the others stayed wrong.",
 }
 """What the numbers mean, for tooltips and footnotes."""

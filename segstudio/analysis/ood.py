@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.errors import SizeMismatchError, UsageError
+from segstudio.core.errors import CorruptProjectError, SizeMismatchError, UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import LabelMap
 from segstudio.metrics import uncertainty
 from segstudio.metrics.confusion import check_values
 from segstudio.metrics.counts import LEVELS
 from segstudio.metrics.detection import mean_level, reversed_levels, split_errors
+from segstudio.metrics.packing import pack_sparse, unpack_sparse
 
 __all__ = [
     "Categories",
@@ -115,6 +116,52 @@ class CategoryCounts:
         levels = np.zeros((2, size, 2, LEVELS), np.int64)
         joint = np.zeros((size, classes + 1), np.int64)
         return cls(joint, levels[0], levels[1], np.zeros(size, np.int64))
+
+    def add(self, other: CategoryCounts) -> None:
+        """Add another sample's counts to these, in place."""
+        for mine, more in (
+            (self.joint, other.joint),
+            (self.entropy, other.entropy),
+            (self.confidence, other.confidence),
+            (self.images, other.images),
+        ):
+            np.add(mine, more, out=mine)
+
+    def to_bytes(self) -> bytes:
+        """Return a compact form of one sample's counts, the same bytes for the same counts."""
+        size, columns = self.joint.shape
+        tables = []
+        for part in (self.joint, self.entropy, self.confidence):
+            flat = part.reshape(-1)
+            cells = np.flatnonzero(flat).astype(np.int64, copy=False)
+            tables.append((cells, flat[cells].astype(np.int64, copy=False)))
+        return pack_sparse(columns - 1, (size, 0, 0, 0), tables)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, categories: Categories) -> CategoryCounts:
+        """Return what `to_bytes` stored of one sample.
+
+        Raises
+        ------
+        CorruptProjectError
+            When the data is damaged, of a newer version, or over other categories.
+        """
+        size, classes = categories.allowed.shape
+        limits = (size * (classes + 1), size * 2 * LEVELS, size * 2 * LEVELS)
+        stored, sums, tables = unpack_sparse(data, lambda _classes: limits)
+        if (stored, sums[0]) != (classes, size):
+            raise CorruptProjectError(
+                f"The stored counts are over {sums[0]} categories and {stored} classes, not over "
+                f"{size} and {classes}; analyse the run again."
+            )
+        parts = []
+        for (cells, counts), limit in zip(tables, limits, strict=True):
+            dense = np.zeros(limit, np.int64)
+            dense[cells] = counts
+            parts.append(dense)
+        joint = parts[0].reshape(size, classes + 1)
+        entropy, confidence = (part.reshape(size, 2, LEVELS) for part in parts[1:])
+        return cls(joint, entropy, confidence, (joint.sum(1) > 0).astype(np.int64))
 
     def __add__(self, other: CategoryCounts) -> CategoryCounts:
         """Return the counts of both."""

@@ -112,8 +112,8 @@ class RegionFilter:
     ----------
     sample_id : str or None
         Only of this sample.
-    target, prediction : int or None
-        Class indices.
+    target, prediction : int, tuple of int or None
+        Class indices; any of several.
     kind : ErrorKind or None
         See `segstudio.analysis.taxonomy`.
     minimal_area : int
@@ -124,8 +124,8 @@ class RegionFilter:
     """
 
     sample_id: str | None = None
-    target: int | None = None
-    prediction: int | None = None
+    target: int | tuple[int, ...] | None = None
+    prediction: int | tuple[int, ...] | None = None
     kind: ErrorKind | None = None
     minimal_area: int = 1
     entropy: tuple[float, float] | None = None
@@ -165,7 +165,9 @@ class RegionTable:
         keep = rows["area"] >= wanted.minimal_area
         for field in ("target", "prediction", "kind"):
             value = getattr(wanted, field)
-            if value is not None:
+            if isinstance(value, tuple):
+                keep &= np.isin(rows[field], value)
+            elif value is not None:
                 keep &= rows[field] == value
         if wanted.sample_id is not None:
             number = {name: index for index, name in enumerate(self.samples)}

@@ -17,7 +17,7 @@ from segstudio.analysis.tables import RunTable, Selection
 from segstudio.core.errors import UsageError
 from segstudio.metrics import scores, uncertainty
 from segstudio.metrics.detection import ErrorSplit, split_errors
-from segstudio.metrics.resampling import percentile_interval
+from segstudio.metrics.resampling import percentile_interval, weight_blocks
 
 __all__ = [
     "SliceScores",
@@ -82,11 +82,15 @@ def quantile_bins(values: Sequence[float | None], bins: int = 4) -> list[str | N
     names = {}
     for number, place in enumerate(sorted(set(places[~np.isnan(numbers)].tolist())), start=1):
         inside = numbers[(places == place) & ~np.isnan(numbers)]
-        names[place] = f"{number}: {inside.min():g} to {inside.max():g}"
+        names[place] = f"{number}: {_figure(inside.min())} to {_figure(inside.max())}"
     return [
         None if np.isnan(value) else names[place]
         for value, place in zip(numbers.tolist(), places.tolist(), strict=True)
     ]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:g}"
 
 
 def holds_class(table: RunTable, index: int) -> NDArray[np.bool_]:
@@ -109,8 +113,8 @@ class SliceScores:
         How many samples and labelled pixels.
     miou, pixel_accuracy, mean_accuracy : float
         Pooled.
-    miou_interval : (float, float)
-        95 % bootstrap interval over the slice's samples.
+    miou_interval, pixel_accuracy_interval : (float, float)
+        95 % bootstrap intervals over the slice's samples.
     per_image_miou : float
         Mean over samples of each sample's own mean IoU.
     class_iou, class_low, class_high : ndarray of shape (C,), float64
@@ -127,6 +131,7 @@ class SliceScores:
     miou: float
     miou_interval: tuple[float, float]
     pixel_accuracy: float
+    pixel_accuracy_interval: tuple[float, float]
     mean_accuracy: float
     per_image_miou: float
     class_iou: Floats
@@ -167,6 +172,7 @@ def score_slice(
         miou=float(scores.mean_iou(totals)),
         miou_interval=(float(low[0]), float(high[0])),
         pixel_accuracy=float(scores.pixel_accuracy(totals)),
+        pixel_accuracy_interval=_accuracy_interval(table.sample_totals(selection)),
         mean_accuracy=float(scores.mean_accuracy(totals)),
         per_image_miou=float(scores.mean_defined(own)),
         class_iou=scores.iou(totals),
@@ -176,6 +182,21 @@ def score_slice(
         ece=uncertainty.ece(confidence),
         auroc=uncertainty.auroc(entropy),
     )
+
+
+def _accuracy_interval(totals: scores.ClassTotals, draws: int = 1000) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the pooled pixel accuracy, drawn as `RunTable.draws`.
+
+    Only two numbers of a sample matter, so this is far cheaper than the interval of the mean IoU.
+    """
+    count = len(totals.target)
+    if count < 2:
+        return float("nan"), float("nan")
+    table = np.stack([totals.hits.sum(1), totals.target.sum(1)], 1).astype(np.float64)
+    sums = np.concatenate([weights @ table for weights in weight_blocks(count, draws, 0)])
+    pixels = np.where(sums[:, 1] > 0, sums[:, 1], np.nan)
+    low, high = percentile_interval(sums[:, 0] / pixels)
+    return float(low), float(high)
 
 
 def score_groups(

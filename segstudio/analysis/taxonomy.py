@@ -42,7 +42,7 @@ from segstudio.analysis.components import Components, find_components, label_cod
 from segstudio.analysis.pair import LabelPair
 from segstudio.core.errors import UsageError
 from segstudio.metrics.boundary import band_width
-from segstudio.metrics.scores import mean_iou
+from segstudio.metrics.scores import iou, mean_iou
 
 __all__ = [
     "ErrorKind",
@@ -50,6 +50,7 @@ __all__ = [
     "TaxonomyCounts",
     "classify_errors",
     "count_kinds",
+    "iou_if_fixed",
     "kind_shares",
     "miou_if_fixed",
 ]
@@ -284,7 +285,20 @@ def miou_if_fixed(counts: TaxonomyCounts) -> NDArray[np.float64]:
     All pixels of the kind move to the diagonal of the confusion, everything else stays.  NaN where
     no pixel was labelled.
     """
+    return mean_iou(_fixed(counts))
+
+
+def iou_if_fixed(counts: TaxonomyCounts) -> NDArray[np.float64]:
+    """Return the IoU of each class if each kind's pixels were right, shape (4, C).
+
+    As `miou_if_fixed`; NaN where neither side holds the class.
+    """
+    return iou(_fixed(counts))
+
+
+def _fixed(counts: TaxonomyCounts) -> NDArray[np.int64]:
+    """Return the (4, C, C + 1) confusions with the pixels of each kind on the diagonal."""
     index = np.arange(len(counts.hits))
     fixed = counts.confusion - counts.kinds
     fixed[:, index, index] += counts.kinds.sum(2)
-    return mean_iou(fixed)
+    return fixed

@@ -6,32 +6,31 @@ once when a slice is summed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.errors import SizeMismatchError, UsageError
+from segstudio.core.errors import UsageError
 from segstudio.core.types import IGNORE_INDEX, LabelMap
 from segstudio.metrics.confusion import (
     Kernel,
-    aligned_flat,
     check_maps,
     confusion_matrix,
     resolve_kernel,
 )
 from segstudio.metrics.edges import EDGE_DISTANCE, edge_band
+from segstudio.metrics.levels import (
+    LEVELS,
+    check_levels,
+    count_levels,
+    count_uncertainty,
+    masked_sum,
+)
 from segstudio.metrics.packing import pack_sparse, unpack_sparse
 
 __all__ = ["EDGE_DISTANCE", "LEVELS", "SampleCounts", "count_sample", "edge_band", "sum_counts"]
-
-LEVELS = 256
-"""Levels of stored entropy and confidence."""
-
-_PIXELS_PER_TABLE = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,21 +288,25 @@ def count_sample(
     target, prediction = check_maps(
         target, prediction, classes, ignore_index=ignore_index, name=name
     )
-    module = resolve_kernel(kernel)
-    histograms: list[NDArray[np.int64] | None] = []
     for what, levels in (("entropy", entropy), ("confidence", confidence)):
-        if levels is None:
-            histograms.append(None)
-            continue
-        _check_levels(levels, what, target.shape, name)
-        if module is None:
-            histograms.append(_levels_numpy(target, prediction, levels, classes))
-        else:
-            histograms.append(_levels_compiled(module, target, prediction, levels, classes))
-    edge = inner = (0, 0)
-    if entropy is not None and histograms[0] is not None:
-        band = edge_band(target, classes)
-        edge = _masked_sum(entropy, band), int(np.count_nonzero(band))
+        if levels is not None:
+            check_levels(levels, what, target.shape, name)
+    module = resolve_kernel(kernel)
+    band = None if entropy is None else edge_band(target, classes)
+    if module is not None and entropy is not None and confidence is not None and band is not None:
+        histograms, edge = count_uncertainty(
+            module, target, prediction, (entropy, confidence, band.view(np.uint8)), classes
+        )
+    else:
+        histograms = [
+            None if levels is None else count_levels(module, target, prediction, levels, classes)
+            for levels in (entropy, confidence)
+        ]
+        edge = 0, 0
+        if entropy is not None and band is not None:
+            edge = masked_sum(entropy, band), int(np.count_nonzero(band))
+    inner = 0, 0
+    if histograms[0] is not None:
         by_level = histograms[0].sum((0, 1))
         inner = (
             int(by_level @ np.arange(LEVELS)) - edge[0],
@@ -312,55 +315,3 @@ def count_sample(
     return SampleCounts.from_dense(
         confusion, histograms[0], confidence_histogram=histograms[1], edge=edge, inner=inner
     )
-
-
-def _masked_sum(levels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> int:
-    return int((levels * mask).sum(dtype=np.int64))
-
-
-def _check_levels(levels: NDArray[Any], what: str, shape: tuple[int, ...], name: str) -> None:
-    of = f" of {name}" if name else ""
-    if levels.dtype != np.uint8:
-        raise UsageError(f"The {what}{of} must be given as levels 0..255, not as {levels.dtype}.")
-    if levels.shape != shape:
-        raise SizeMismatchError(
-            f"The {what}{of} has {' x '.join(map(str, levels.shape))} pixels, but its ground truth "
-            f"has {' x '.join(map(str, shape))}; run the model again."
-        )
-
-
-def _levels_numpy(
-    target: LabelMap, prediction: LabelMap, levels: NDArray[np.uint8], classes: int
-) -> NDArray[np.int64]:
-    """Return the (C, 2, 256) histogram by `numpy.bincount`, some rows of the image at a time."""
-    total = np.zeros(classes * 2 * LEVELS, np.int64)
-    step = max(1, (1 << 18) // max(1, target.shape[1]))
-    for top in range(0, target.shape[0], step):
-        here = target[top : top + step]
-        labelled = here < classes
-        cells = here[labelled].astype(np.intp)
-        cells <<= 1
-        cells |= (here != prediction[top : top + step])[labelled]
-        cells <<= 8
-        cells |= levels[top : top + step][labelled]
-        total += np.bincount(cells, minlength=len(total))
-    return total.reshape(classes, 2, LEVELS)
-
-
-def _levels_compiled(
-    module: ModuleType,
-    target: LabelMap,
-    prediction: LabelMap,
-    levels: NDArray[np.uint8],
-    classes: int,
-) -> NDArray[np.int64]:
-    """Return the (C, 2, 256) histogram by the compiled loop."""
-    flats: Sequence[NDArray[Any]] = [aligned_flat(part) for part in (target, prediction, levels)]
-    total = np.zeros((classes + 1) * 2 * LEVELS, np.int64)
-    for start in range(0, target.size, _PIXELS_PER_TABLE):
-        tables = np.zeros((4, len(total)), np.uint32)
-        module.add_levels(
-            *(flat[start : start + _PIXELS_PER_TABLE] for flat in flats), classes, tables
-        )
-        total += tables.sum(0, dtype=np.int64)
-    return total.reshape(classes + 1, 2, LEVELS)[:classes]

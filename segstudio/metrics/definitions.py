@@ -23,6 +23,19 @@ DEFINITIONS = {
     ),
     "entropy": "Stored as round(255 H / log C), so thresholds are good to a 256th of log C.",
     "ece": "15 equal-width confidence bins, open below, closed above.",
+    "ece_mass": (
+        "The same with 15 bins that hold about equally many pixels; a level of confidence is "
+        "never split."
+    ),
+    "auroc": (
+        "How well entropy tells wrong pixels from right ones: the probability that a wrong pixel "
+        "has the higher entropy, a tie being half; 0.5 is chance."
+    ),
+    "auprc": (
+        "Area under precision and recall of finding wrong pixels by entropy, as average "
+        "precision; chance is the error rate."
+    ),
+    "fpr95": "Share of the right pixels that are flagged when 95 % of the wrong ones are.",
     "ause": (
         "Area between the error rate of the remaining pixels, the most uncertain removed first, "
         "and that of an oracle; not divided by the error rate."

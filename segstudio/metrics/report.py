@@ -33,11 +33,15 @@ __all__ = [
 
 
 class RunCounts(NamedTuple):
-    """One run's counts: its name, its model's name, and (sample id, counts) of each sample."""
+    """One run's counts: its name, its model's name, and (sample id, counts) of each sample.
+
+    ``uncertainty`` is False for a run that has label maps only.
+    """
 
     run: str
     model: str
     samples: Sequence[tuple[str, SampleCounts]]
+    uncertainty: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ def _score_run(space: LabelSpace, entry: RunCounts, uncertainty_too: bool) -> Ru
         classes=_class_scores(space, confusion, low[1:], high[1:]),
         confusion=confusion,
         per_sample=_sample_scores(space, entry, totals, own_miou),
-        uncertainty=_uncertainty(pooled) if uncertainty_too else None,
+        uncertainty=_uncertainty(pooled) if uncertainty_too and entry.uncertainty else None,
         pooled=pooled,
     )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segstudio.core.errors import UsageError
 from segstudio.metrics.counts import SampleCounts
-from segstudio.metrics.resampling import percentile_interval, weight_blocks
+from segstudio.metrics.resampling import drawn_sums, percentile_interval
 
 __all__ = [
     "ClassTotals",
@@ -285,8 +285,8 @@ def bootstrap_interval(
     Returns
     -------
     low, high : float, or ndarray of shape (K,)
-        NaN with fewer than two samples, which say nothing of the spread between samples, or
-        where no draw has a score.
+        NaN with fewer than two samples that hold a labelled pixel, which say nothing of the
+        spread between samples, or where no draw has a score.
 
     References
     ----------
@@ -296,17 +296,12 @@ def bootstrap_interval(
     count = sides[0].target.shape[0]
     if any(side.target.shape[0] != count for side in sides):
         raise UsageError("Two runs can only be compared on the same samples.")
-    # One matrix product scores all draws; float64 holds these sums exactly (below 2^53).
-    flat = [
-        np.concatenate([side.hits, side.target, side.predicted], axis=1).astype(np.float64)
-        for side in sides
-    ]
-    scores = []
-    for weights in weight_blocks(count, draws, seed):
-        results = [statistic(_split(weights @ table)) for table in flat]
-        scores.append(results[0] if other is None else results[0] - results[1])
-    values = np.concatenate(scores)
-    if count < 2:
+    results = []
+    for side in sides:
+        columns = np.stack([side.hits, side.target, side.predicted])
+        results.append(statistic(ClassTotals(*drawn_sums(columns, draws, seed))))
+    values = results[0] if other is None else results[0] - results[1]
+    if min(_labelled_samples(side) for side in sides) < 2:
         values = np.full_like(values, np.nan)
     low, high = percentile_interval(values, level)
     return (float(low), float(high)) if values.ndim == 1 else (low, high)
@@ -330,27 +325,22 @@ def resampled_iou(samples: Counted, *, draws: int = 1000, seed: int = 0) -> Floa
     Returns
     -------
     ndarray of shape (D, 1 + C), float64
-        Mean IoU first; NaN with fewer than two samples.
+        Mean IoU first; NaN with fewer than two samples that hold a labelled pixel.
     """
     totals = class_totals(samples)
-    count, classes = totals.target.shape
+    classes = totals.target.shape[1]
     result = np.full((draws, 1 + classes), np.nan)
-    if count < 2:
+    if _labelled_samples(totals) < 2:
         return result
     # IoU needs two numbers of each class, not three, and none of a class that is not there.
-    there = np.flatnonzero(totals.union.sum(0))
-    table = np.concatenate([totals.hits[:, there], totals.union[:, there]], axis=1)
-    table = table.astype(np.float64)
-    start = 0
-    for weights in weight_blocks(count, draws, seed):
-        hits, union = np.split(weights @ table, 2, axis=1)
-        rows = slice(start, start + len(weights))
-        result[rows, 1 + there] = _ratio(hits, union)
-        start += len(weights)
+    union = totals.union
+    there = np.flatnonzero(union.any(0))
+    columns = np.stack([totals.hits[:, there], union[:, there]])
+    result[:, 1 + there] = _ratio(*drawn_sums(columns, draws, seed))
     result[:, 0] = mean_defined(result[:, 1:])
     return result
 
 
-def _split(sums: Floats) -> ClassTotals:
-    hits, target, predicted = np.split(sums, 3, axis=1)
-    return ClassTotals(hits, target, predicted)
+def _labelled_samples(totals: ClassTotals) -> int:
+    """Return how many samples have anything to score."""
+    return int(np.count_nonzero(totals.target.any(1)))

@@ -100,6 +100,8 @@ def test_a_slice_scores_as_the_evaluation_of_its_samples():
     assert split.unsure / split.wrong == uncertainty.unsure_error_share(
         pooled.entropy_histogram, 0.6
     )
+    drawn = scores.bootstrap_interval(table.sample_totals(chosen), scores.pixel_accuracy)
+    assert found.pixel_accuracy_interval == pytest.approx(drawn, abs=1e-12)
     own = [float(scores.mean_iou(counts.confusion())) for counts in taken]
     assert found.per_image_miou == pytest.approx(np.nanmean(own))
 

@@ -8,8 +8,10 @@ import pytest
 from segstudio.analysis.pair import build_pair
 from segstudio.analysis.taxonomy import (
     ErrorKind,
+    TaxonomyCounts,
     classify_errors,
     count_kinds,
+    iou_if_fixed,
     kind_shares,
     miou_if_fixed,
 )
@@ -221,3 +223,15 @@ def test_bad_input_is_one_sentence():
         build_pair(good, good + np.uint8(9), 2, name="x")
     with pytest.raises(LabelValueError, match="ground truth holds the class index -1"):
         build_pair(good.astype(np.int64) - 1, good, 2)
+
+
+def test_the_iou_of_each_class_if_a_kind_were_fixed():
+    kinds = np.zeros((4, 2, 3), np.int64)
+    kinds[ErrorKind.BOUNDARY, 0, 1] = 10
+    kinds[ErrorKind.MISSED, 1, 2] = 5
+    counts = TaxonomyCounts(np.array([70, 20]), kinds)
+    found = iou_if_fixed(counts)
+    np.testing.assert_allclose(found[ErrorKind.BOUNDARY], [1.0, 20 / 25])
+    np.testing.assert_allclose(found[ErrorKind.MISSED], [70 / 80, 25 / 35])
+    np.testing.assert_allclose(found[ErrorKind.INVENTED], [70 / 80, 20 / 35])
+    np.testing.assert_allclose(found.mean(1), miou_if_fixed(counts))

@@ -11,7 +11,7 @@ from segstudio.core.errors import (
     SizeMismatchError,
     UsageError,
 )
-from segstudio.metrics import counts as module
+from segstudio.metrics import levels as module
 from segstudio.metrics.confusion import confusion_matrix
 from segstudio.metrics.counts import SampleCounts, count_sample, edge_band, sum_counts
 

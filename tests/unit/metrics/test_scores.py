@@ -8,7 +8,7 @@ import pytest
 from segstudio.core.errors import UsageError
 from segstudio.metrics import scores
 from segstudio.metrics.counts import SampleCounts
-from segstudio.metrics.resampling import percentile_interval, weight_blocks
+from segstudio.metrics.resampling import drawn_sums, percentile_interval, weight_blocks
 
 # Rows target; class 3 only predicted, class 4 on neither side; two ignored predictions of class 1.
 HAND = np.array(
@@ -163,3 +163,29 @@ def test_draws_are_samples_with_replacement():
     np.testing.assert_array_equal(again, weights)
     assert (np.concatenate(list(weight_blocks(7, 4000, 4))) != weights).any()
     assert sum(len(block) for block in weight_blocks(2_000_000, 3, 0)) == 3
+
+
+def test_samples_without_a_label_say_nothing_of_the_spread():
+    counted = np.array([[[3, 1, 0], [2, 4, 0]], [[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]])
+    assert np.isnan(scores.bootstrap_interval(counted)).all()
+    assert np.isnan(scores.bootstrap_interval(counted, other=counted)).all()
+    assert np.isnan(scores.resampled_iou(counted)).all()
+    counted[1] = [[1, 5, 0], [0, 2, 0]]
+    low, high = scores.bootstrap_interval(counted)
+    assert 0 < low < high < 1
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0])
+def test_sums_of_draws_are_those_of_each_draw(share):
+    generator = np.random.default_rng(6)
+    columns = generator.integers(1, 2**40, (3, 40, 7))
+    columns[:, generator.random((40, 7)) > share] = 0
+    columns[:, :, 2] = 0
+    expected = [
+        np.einsum("s,ksc->kc", weights.astype(np.int64), columns)
+        for block in weight_blocks(40, 25, 3)
+        for weights in block
+    ]
+    found = drawn_sums(columns, 25, 3)
+    assert found.shape == (3, 25, 7)
+    np.testing.assert_array_equal(found, np.swapaxes(expected, 0, 1))
