@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from psygnal import Signal
 from segstudio.core.errors import LabelValueError, SizeMismatchError, UsageError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import LabelMap
+from segstudio.datasets.scratch import private_copy, row_bands
+from segstudio.editing.fingerprints import LiveFingerprint, fingerprint
 from segstudio.editing.history import EditHistory
 from segstudio.editing.journal import Journal
 from segstudio.editing.stroke import Piece, Stroke, StrokeRecorder, encode_patch
@@ -23,16 +24,8 @@ _STATES = itertools.count(1)
 """Numbers of document states, never used twice in a session."""
 
 _ROWS_AT_ONCE = 256
-
-
-def fingerprint(label_map: LabelMap) -> str:
-    """Return a hash of a label map's type, size and content (about 1 GB/s)."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(f"{label_map.dtype.name} {label_map.shape}".encode())
-    little = label_map.dtype.newbyteorder("<")
-    for top in range(0, label_map.shape[0], _ROWS_AT_ONCE):
-        digest.update(np.ascontiguousarray(label_map[top : top + _ROWS_AT_ONCE], little).data)
-    return digest.hexdigest()
+_LARGE_STROKE = 1 << 20
+"""Pixels from which compressing a stroke takes longer than a frame."""
 
 
 class MaskDocument:
@@ -43,7 +36,7 @@ class MaskDocument:
     Parameters
     ----------
     label_map : ndarray of shape (H, W), uint8 or uint16
-        What the correction starts from; copied.
+        What the correction starts from; copied, a very large one into a file.
     ignore_index : int
         The label space's, 255 or 65535.
     classes : int
@@ -65,8 +58,6 @@ class MaskDocument:
         A box was written, by a tool, an undo, a redo or a stroke taken back.
     state_changed : Signal
         What can be undone or redone, or whether there is something to save, may be another.
-    journal : Journal or None
-        See the parameter.
 
     Raises
     ------
@@ -100,12 +91,13 @@ class MaskDocument:
             )
         if adopt and not (label_map.flags.c_contiguous and label_map.flags.writeable):
             raise UsageError("A label map can only be adopted when it is contiguous and writable.")
-        self._map = label_map if adopt else np.array(label_map, order="C")
+        self._map = label_map if adopt else private_copy(label_map)
         self._view = self._map.view()
         self._view.flags.writeable = False
         self._ignore_index, self._classes = ignore_index, classes
         self._check_values(self._map)
-        self._revision = 0
+        self._fingerprint = LiveFingerprint(self._map)
+        self._travels = ""
         self._open: tuple[str, StrokeRecorder] | None = None
         self._history = EditHistory() if history is None else history
         state = None
@@ -149,25 +141,39 @@ class MaskDocument:
     @property
     def revision(self) -> int:
         """How many patches were written so far; another number, other pixels."""
-        return self._revision
+        return self._fingerprint.revision
 
     @property
     def is_dirty(self) -> bool:
         """Whether the content is another than at `mark_saved`; undoing back to it counts."""
-        return self._state != self._saved or (self._open is not None and not self._open[1].is_empty)
+        return (
+            bool(self._travels)
+            or self._state != self._saved
+            or (self._open is not None and not self._open[1].is_empty)
+        )
 
     @property
     def in_stroke(self) -> bool:
-        """Whether a stroke was begun and neither finished nor taken back."""
-        return self._open is not None
+        """Whether a stroke was begun and neither finished nor taken back, or one is undone."""
+        return self._open is not None or bool(self._travels)
+
+    @property
+    def is_large_stroke(self) -> bool:
+        """Whether finishing the stroke takes longer than a frame; see `prepare_commit`."""
+        return self._open is not None and self._open[1].pixels > _LARGE_STROKE
 
     def fingerprint(self) -> str:
         """Return a hash of the present content; see `fingerprint`."""
-        return fingerprint(self._map)
+        return self._fingerprint.now()
 
-    def mark_saved(self) -> None:
-        """Take the present content as the saved one."""
-        self._saved = self._state
+    @property
+    def state(self) -> int:
+        """Number of the present content; undoing back to it brings the number back."""
+        return self._state
+
+    def mark_saved(self, state: int | None = None) -> None:
+        """Take the present content, or that of an earlier `state`, as the saved one."""
+        self._saved = self._state if state is None else state
         self.state_changed.emit()
 
     def apply(self, patch: MaskPatch) -> None:
@@ -250,8 +256,7 @@ class MaskDocument:
             return
         patches = list(self._take_open()[1].restoring())
         for patch in patches:
-            self._map[patch.box.slices] = patch.after
-            self._revision += 1
+            self._change(patch)
         # Told only now, so that a listener's failure leaves no half of a stroke.
         for patch in patches:
             self.changed.emit(patch)
@@ -266,8 +271,16 @@ class MaskDocument:
         WriteError
             When the journal cannot be written; the stroke is taken back nevertheless.
         """
+        return _whole(self.undo_parts())
+
+    def undo_parts(self) -> Generator[None, None, Stroke | None]:
+        """Do what `undo` does a part at a time, some milliseconds between two yields.
+
+        Until it has ended the document is in a stroke.  When the generator is closed before, the
+        rest is done at once: half a stroke is never left.
+        """
         self._refuse_in_stroke()
-        return self._toggle(self._history.step_back(), "Undo: ")
+        return (yield from self._toggle(self._history.step_back(), "Undo: "))
 
     def redo(self) -> Stroke | None:
         """Do the last stroke that was undone again; return it, None when there is none.
@@ -277,8 +290,12 @@ class MaskDocument:
         UsageError, WriteError
             As `undo`.
         """
+        return _whole(self.redo_parts())
+
+    def redo_parts(self) -> Generator[None, None, Stroke | None]:
+        """Do what `redo` does a part at a time; see `undo_parts`."""
         self._refuse_in_stroke()
-        return self._toggle(self._history.step_forward(), "")
+        return (yield from self._toggle(self._history.step_forward(), ""))
 
     def close(self) -> None:
         """Let the history remember the content, so that undo goes on when the image is reopened.
@@ -288,30 +305,49 @@ class MaskDocument:
         self.abort_stroke()
         self._history.leave(self.fingerprint(), self._state)
 
-    def _toggle(self, step: tuple[Stroke, int] | None, prefix: str) -> Stroke | None:
+    def _toggle(
+        self, step: tuple[Stroke, int] | None, prefix: str
+    ) -> Generator[None, None, Stroke | None]:
         if step is None:
             return None
-        stroke, self._state = step
+        stroke, state = step
         pieces: list[Piece] = []
-        for patch in stroke.toggled(self._map):
-            self._write(patch)
-            if self.journal is not None:
-                piece = encode_patch(patch)
-                pieces.extend([] if piece is None else [piece])
+        patches = stroke.toggled(self._map)
+        self._travels = stroke.name
+        try:
+            for patch in patches:
+                self._travel(patch, pieces)
+                yield
+        finally:
+            try:
+                for patch in patches:
+                    self._travel(patch, pieces)
+            finally:
+                self._travels, self._state = "", state
         try:
             self.state_changed.emit()
         finally:
             self._record(Stroke(f"{prefix}{stroke.name}", self.dtype, tuple(pieces)))
         return stroke
 
+    def _travel(self, patch: MaskPatch, pieces: list[Piece]) -> None:
+        self._write(patch)
+        if self.journal is not None:
+            piece = encode_patch(patch)
+            pieces.extend([] if piece is None else [piece])
+
     def _record(self, stroke: Stroke) -> None:
         if self.journal is not None:
             self.journal.append(stroke)
 
     def _write(self, patch: MaskPatch) -> None:
-        self._map[patch.box.slices] = patch.after
-        self._revision += 1
+        self._change(patch)
         self.changed.emit(patch)
+
+    def _change(self, patch: MaskPatch) -> None:
+        box = patch.box
+        self._fingerprint.note(box.top, box.bottom)
+        self._map[box.slices] = patch.after
 
     def _take_open(self) -> tuple[str, StrokeRecorder]:
         if self._open is None:
@@ -322,6 +358,8 @@ class MaskDocument:
     def _refuse_in_stroke(self) -> None:
         if self._open is not None:
             raise UsageError(f"The stroke {self._open[0]!r} is not finished yet.")
+        if self._travels:
+            raise UsageError(f"The stroke {self._travels!r} is still being undone or redone.")
 
     def _check_patch(self, patch: MaskPatch) -> None:
         box = patch.box
@@ -339,7 +377,7 @@ class MaskDocument:
         self._check_values(patch.after)
 
     def _check_values(self, values: LabelMap) -> None:
-        for part in _bands(values):
+        for part in row_bands(values, _ROWS_AT_ONCE):
             if self._ignore_index == np.iinfo(part.dtype).max:
                 # Adding 1 turns the ignore index into 0: one comparison for both.
                 known = int((part + part.dtype.type(1)).max()) <= self._classes
@@ -353,6 +391,11 @@ class MaskDocument:
                 )
 
 
-def _bands(label_map: LabelMap) -> Iterator[LabelMap]:
-    for top in range(0, label_map.shape[0], _ROWS_AT_ONCE):
-        yield label_map[top : top + _ROWS_AT_ONCE]
+def _whole(parts: Generator[None, None, Stroke | None]) -> Stroke | None:
+    """Run a generator to its end and return its result."""
+    try:
+        while True:
+            next(parts)
+    except StopIteration as ended:
+        stroke: Stroke | None = ended.value
+    return stroke

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,14 +13,22 @@ from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.core.types import BBox, Image, LabelMap
 from segstudio.editing.document import MaskDocument
+from segstudio.editing.geometry import moved
 from segstudio.editing.rules import PaintRules, Protection
 from segstudio.editing.stroke import Stroke
 from segstudio.editing.superpixels import Segments
-from segstudio.editing.tool import EditingTool, StrokeGenerator, ToolError, ToolView
+from segstudio.editing.tool import (
+    Answer,
+    EditingTool,
+    StrokeGenerator,
+    ToolError,
+    ToolView,
+    patches_of,
+)
 
 __all__ = ["StrokeDriver", "Surroundings"]
 
-_PART = 1 << 20
+_PART = 1 << 19
 """Pixels of a large patch that are applied at a time."""
 
 
@@ -65,6 +73,9 @@ class StrokeDriver:
         What else the tool may look at; its ``source`` counts when ``source`` is left out.
     rules : PaintRules, optional
         What may be painted over; everything when left out.
+    window : BBox, optional
+        The only part of the map that the tool is shown, for slow tools on very large maps.  To the
+        tool it is a whole image; everything when left out.
     stroke_name : str, optional
         What the history list says; the tool's title when left out.
 
@@ -88,6 +99,7 @@ class StrokeDriver:
         surroundings: Surroundings | None = None,
         rules: PaintRules | None = None,
         stroke_name: str | None = None,
+        window: BBox | None = None,
     ) -> None:
         if not 0 <= active_class < document.classes and active_class != document.ignore_index:
             raise UsageError(
@@ -100,7 +112,8 @@ class StrokeDriver:
         self._document = document
         self._tool = tool
         self._name = stroke_name or tool.title
-        self._view = ToolView(
+        self._window = window
+        view = ToolView(
             document.label_map,
             active_class,
             document.ignore_index,
@@ -111,6 +124,7 @@ class StrokeDriver:
             around.segments,
             around.region,
         )
+        self._view = view if window is None else view.cut(window)
         self._protection = Protection(
             rules or PaintRules(), document.label_map, around.layers.get("entropy")
         )
@@ -151,7 +165,7 @@ class StrokeDriver:
         self._document.begin_stroke(self._name)
         self._is_active = True
         try:
-            self._generator = self._tool.stroke(self._view, event)
+            self._generator = self._tool.stroke(self._view, self._inward(event))
         except Exception as error:
             raise self._failed(error) from error
         self._advance(None)
@@ -177,15 +191,33 @@ class StrokeDriver:
         SegStudioError
             When the tool fails; the stroke is taken back.
         """
+        return self._document.commit_stroke() if self.end(event) else None
+
+    def end(self, event: PointerEvent) -> bool:
+        """Let the tool answer the release, but leave the stroke open.
+
+        `MaskDocument.commit_stroke` then finishes it; a window that must not stand still for a
+        large stroke calls `MaskDocument.prepare_commit` in a thread before.
+
+        Returns
+        -------
+        bool
+            Whether there is a stroke to finish.
+
+        Raises
+        ------
+        SegStudioError
+            When the tool fails; the stroke is taken back.
+        """
         if not self._is_active:
-            return None
+            return False
         self._advance(event)
         try:
             self._close_generator()
         except Exception as error:
             raise self._failed(error) from error
         self._is_active = False
-        return self._document.commit_stroke()
+        return True
 
     def cancel(self) -> None:
         """Take the unfinished stroke back; without one nothing happens."""
@@ -216,12 +248,10 @@ class StrokeDriver:
         """
         found: list[MaskPatch] = []
         try:
-            generator = self._tool.stroke(self._view, events[0])
-            patch = next(generator)
+            generator = self._tool.stroke(self._view, self._inward(events[0]))
+            found += self._outward(next(generator))
             for event in events[1:]:
-                found += [] if patch is None else [patch]
-                patch = generator.send(event)
-            found += [] if patch is None else [patch]
+                found += self._outward(generator.send(self._inward(event)))
             generator.close()
         except StopIteration:
             pass
@@ -250,7 +280,7 @@ class StrokeDriver:
         return self._document.commit_stroke()
 
     def paint_parts(self, patch: MaskPatch) -> Generator[None]:
-        """Apply what `find` returned a part at a time, about a million pixels between two yields.
+        """Apply what `find` returned a part at a time, half a million pixels between two yields.
 
         At the end the stroke is complete but open: `MaskDocument.commit_stroke` finishes it.  When
         the generator is closed before, the stroke is taken back.
@@ -277,23 +307,40 @@ class StrokeDriver:
         if self._generator is None:
             return
         try:
-            patch = next(self._generator) if event is None else self._generator.send(event)
-            if patch is not None and not isinstance(patch, MaskPatch):
-                raise TypeError(f"it answered with a {type(patch).__name__}, not with a patch")
+            if event is None:
+                answer = next(self._generator)
+            else:
+                answer = self._generator.send(self._inward(event))
+            patches = self._outward(answer)
         except StopIteration:
             self._generator = None
             return
         except Exception as error:
             raise self._failed(error) from error
-        if patch is None:
-            return
         try:
-            allowed = self._protection.restrict(patch)
-            if allowed is not None:
-                self._document.apply(allowed)
+            for patch in patches:
+                allowed = self._protection.restrict(patch)
+                if allowed is not None:
+                    self._document.apply(allowed)
         except BaseException:
             self._abandon()
             raise
+
+    def _inward(self, event: PointerEvent) -> PointerEvent:
+        """Return an event in the coordinates of the window."""
+        if self._window is None:
+            return event
+        top, left = self._window.top, self._window.left
+        return replace(event, row=event.row - top, col=event.col - left)
+
+    def _outward(self, answer: Answer) -> tuple[MaskPatch, ...]:
+        """Return the patches of an answer in the coordinates of the map."""
+        patches, window = patches_of(answer), self._window
+        if window is None:
+            return patches
+        return tuple(
+            replace(patch, box=moved(patch.box, window.top, window.left)) for patch in patches
+        )
 
     def _close_generator(self) -> None:
         generator, self._generator = self._generator, None

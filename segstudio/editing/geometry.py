@@ -8,6 +8,7 @@ covered in one run: two column numbers per row say everything, whatever the brus
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 
 from segstudio.core.types import BBox, Mask
 
-__all__ = ["FARTHEST", "BrushShape", "Point", "anchor", "mask_bounds", "moved", "swept_brush"]
+__all__ = [
+    "FARTHEST",
+    "BrushShape",
+    "Point",
+    "anchor",
+    "mask_bounds",
+    "moved",
+    "swept_bands",
+    "swept_brush",
+]
 
 BrushShape = Literal["round", "square"]
 
@@ -27,6 +37,9 @@ _SLACK = 1e-6
 
 FARTHEST = 1e8
 """Beyond, coordinates are no position any more and doubles no longer hold `_SLACK`."""
+
+_BAND = 128
+"""Rows of a band."""
 
 _LOOP_FROM = 256
 """Columns from which filling row by row beats comparing whole boxes."""
@@ -72,6 +85,40 @@ def swept_brush(
         A box inside the image and the covered pixels in it; None when no pixel of the image is
         covered.
     """
+    runs = _swept_runs(start, end, size, shape, height, width)
+    return None if runs is None else _run_mask(*runs)
+
+
+def swept_bands(
+    start: Point, end: Point, size: int, *, shape: BrushShape, height: int, width: int
+) -> Iterator[tuple[BBox, Mask]]:
+    """Yield what `swept_brush` returns, cut into bands of rows; a small brush is one band.
+
+    A step of a large brush changes no more than a crescent: whoever looks at it band by band stays
+    in the processor's cache and finds boxes that are much smaller than the brush.
+    """
+    runs = _swept_runs(start, end, size, shape, height, width)
+    if runs is None:
+        return
+    top, first, last = runs
+    for row in range(0, len(first), _BAND):
+        begin, stop = first[row : row + _BAND], last[row : row + _BAND]
+        if bool((begin < stop).any()):
+            yield _run_mask(top + row, begin, stop)
+
+
+def _run_mask(top: int, first: NDArray[np.int32], last: NDArray[np.int32]) -> tuple[BBox, Mask]:
+    """Return the smallest box around runs of pixels, one per row from ``top``, and their mask."""
+    covered = first < last
+    left, right = int(first[covered].min()), int(last[covered].max())
+    mask = _filled(first - left, last - left, right - left)
+    return BBox(top, left, top + len(first), right), mask
+
+
+def _swept_runs(
+    start: Point, end: Point, size: int, shape: BrushShape, height: int, width: int
+) -> tuple[int, NDArray[np.int32], NDArray[np.int32]] | None:
+    """Return the first row and each row's run ``first..last-1``; None when nothing is covered."""
     radius = size / 2 + _SLACK
     top = max(0, math.ceil(min(start[0], end[0]) - radius - 0.5))
     bottom = min(height, math.floor(max(start[0], end[0]) + radius - 0.5) + 1)
@@ -83,10 +130,7 @@ def swept_brush(
     # Rows without a pixel have low = inf, high = -inf: clipped, they stay empty.
     first = np.ceil(np.clip(low - 0.5, 0, width)).astype(np.int32)
     last = np.floor(np.clip(high + 0.5, 0, width)).astype(np.int32)
-    left, right = int(first.min()), int(last.max())
-    if left >= right:
-        return None
-    return BBox(top, left, bottom, right), _filled(first - left, last - left, right - left)
+    return (top, first, last) if bool((first < last).any()) else None
 
 
 def mask_bounds(mask: NDArray[Any]) -> BBox | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 from psygnal import Signal
 
@@ -28,11 +29,14 @@ class HistoryEntry:
         Where the stroke changed something.
     undone : bool
         Whether it is taken back at the moment and can be redone.
+    when : float
+        When it was painted, seconds since the epoch.
     """
 
     name: str
     box: BBox
     undone: bool
+    when: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +47,11 @@ class _Step:
     order: int
     before: int
     after: int
+    when: float
+
+    @property
+    def entry(self) -> HistoryEntry:
+        return HistoryEntry(self.stroke.name, self.stroke.box, False, self.when)
 
 
 class HistoryPool:
@@ -146,13 +155,15 @@ class EditHistory:
         """Bytes that the strokes take."""
         return sum(step.stroke.nbytes for step in (*self._done, *self._undone))
 
+    @property
+    def room(self) -> tuple[int, int]:
+        """Bytes that the strokes of all images take, and how many they may."""
+        return self._pool.nbytes, self._pool.max_bytes
+
     def entries(self) -> list[HistoryEntry]:
         """Return all strokes in the order they were painted, the undone ones last."""
-        done = [HistoryEntry(step.stroke.name, step.stroke.box, False) for step in self._done]
-        undone = [
-            HistoryEntry(step.stroke.name, step.stroke.box, True) for step in reversed(self._undone)
-        ]
-        return done + undone
+        done = [step.entry for step in self._done]
+        return done + [replace(step.entry, undone=True) for step in reversed(self._undone)]
 
     def push(self, stroke: Stroke, before: int, after: int) -> None:
         """Enter a new stroke; what was undone can no longer be redone.
@@ -166,7 +177,7 @@ class EditHistory:
         """
         self._release(self._undone)
         self._undone = []
-        self._done.append(_Step(stroke, self._pool._next_order(), before, after))
+        self._done.append(_Step(stroke, self._pool._next_order(), before, after, time.time()))
         self._pool._charge(stroke.nbytes)
         self._pool._keep_within_budget()
         self.changed.emit()

@@ -8,7 +8,7 @@ import os
 import threading
 from pathlib import Path
 
-from segstudio.core.atomic import make_folder
+from segstudio.core.atomic import make_folder, write_bytes
 from segstudio.core.errors import WriteError
 from segstudio.editing.journal_format import (
     JournalHeader,
@@ -24,6 +24,8 @@ __all__ = ["Journal", "JournalHeader", "Recovered", "recover"]
 
 class Journal:
     """Appends strokes to a file; made when the first one comes.
+
+    One thread may append while another syncs or truncates.
 
     Parameters
     ----------
@@ -47,7 +49,18 @@ class Journal:
         self._end = 0 if resumed is None else resumed.end
         self._file: io.FileIO | None = None
         self._pending: list[bytes] = []
+        # Where each record ends that was appended since the last `truncate`, and where the first
+        # of them begins.
+        self._ends: list[int] = []
+        self._first = self._end
+        self._lock = threading.RLock()
         self._flusher = _Flusher(path)
+
+    @property
+    def mark(self) -> int:
+        """Strokes appended since the last `truncate`; what `truncate` takes as ``upto``."""
+        with self._lock:
+            return len(self._ends) + len(self._pending)
 
     @property
     def pending(self) -> int:
@@ -63,8 +76,10 @@ class Journal:
             When the disk is full or the file cannot be written.  The file ends with its last whole
             record; the stroke is kept and written together with the next one, or by `sync`.
         """
-        self._pending.append(encode_record(stroke))
-        self._write_pending()
+        record = encode_record(stroke)
+        with self._lock:
+            self._pending.append(record)
+            self._write_pending()
         self._flusher.raise_failure()
 
     def sync(self) -> None:
@@ -75,37 +90,63 @@ class Journal:
         WriteError
             When it cannot.
         """
-        if self._pending:
-            self._write_pending()
+        with self._lock:
+            if self._pending:
+                self._write_pending()
         self._flusher.wait()
         self._flusher.raise_failure()
 
-    def truncate(self, base_fingerprint: str) -> None:
-        """Forget all strokes, because the label map that holds them was saved.
+    def truncate(self, base_fingerprint: str, *, upto: int | None = None) -> None:
+        """Forget strokes, because the label map that holds them was saved.
 
         Parameters
         ----------
         base_fingerprint : str
             Of the saved label map, on which the next strokes are painted.
+        upto : int, optional
+            `mark` when that map was taken: strokes appended since are kept.  None forgets all.
 
         Raises
         ------
         WriteError
-            When the file cannot be removed; it keeps its strokes.
+            When the file cannot be removed or replaced; it keeps its strokes.
         """
         self._flusher.wait()
-        self._close_file()
+        with self._lock:
+            self._flusher.wait()
+            written = len(self._ends)
+            upto = written + len(self._pending) if upto is None else upto
+            old = self._header
+            header = JournalHeader(
+                old.sample_id, base_fingerprint, old.height, old.width, old.dtype
+            )
+            end = shift = 0
+            self._close_file()
+            if upto < written:
+                end = self._ends[upto - 1] if upto else self._first
+                shift = self._keep_tail(header, end)
+            elif self._end:
+                try:
+                    self.path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise WriteError.from_os_error(self.path, error) from error
+            self._header = header
+            self._ends = [known + shift for known in self._ends[upto:]]
+            self._end = self._ends[-1] if self._ends else 0
+            self._first = end + shift if self._ends else 0
+            del self._pending[: max(0, upto - written)]
+
+    def _keep_tail(self, header: JournalHeader, end: int) -> int:
+        """Put the records from ``end`` on behind a new header; return by how much they moved."""
+        start = encode_header(header)
         try:
-            if self._end:
-                self.path.unlink(missing_ok=True)
+            with self.path.open("rb") as file:
+                file.seek(end)
+                tail = file.read(self._end - end)
         except OSError as error:
             raise WriteError.from_os_error(self.path, error) from error
-        old = self._header
-        self._header = JournalHeader(
-            old.sample_id, base_fingerprint, old.height, old.width, old.dtype
-        )
-        self._end = 0
-        self._pending.clear()
+        write_bytes(self.path, start + tail)
+        return len(start) - end
 
     def close(self) -> None:
         """Write and flush what is left, then close the file.
@@ -119,7 +160,8 @@ class Journal:
             self.sync()
         finally:
             self._flusher.stop()
-            self._close_file()
+            with self._lock:
+                self._close_file()
 
     def _write_pending(self) -> None:
         try:
@@ -130,6 +172,7 @@ class Journal:
             while self._pending:
                 _write_all(file, self._pending[0])
                 self._end = file.tell()
+                self._ends.append(self._end)
                 self._pending.pop(0)
         except OSError as error:
             if self._file is not None and self._end:
@@ -152,7 +195,7 @@ class Journal:
             self._file.truncate(0)
             self._file.seek(0)
             _write_all(self._file, encode_header(self._header))
-            self._end = self._file.tell()
+            self._end = self._first = self._file.tell()
         return self._file
 
     def _close_file(self) -> None:

@@ -7,12 +7,17 @@ from numpy.typing import NDArray
 
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import LabelMap
+from segstudio.datasets.scratch import row_bands
 from segstudio.editing.document import MaskDocument
 
 __all__ = ["LiveCounts", "count_values"]
 
-_MANY = 1 << 16
-"""Pixels from which OpenCV's histogram beats numpy's: 0.4 against 5 ns each."""
+_MANY = 1 << 13
+"""Pixels from which OpenCV's histogram beats numpy's, which widens the map to 64 bits first: 0.4
+against 5 ns each."""
+
+_MANY_16 = 1 << 18
+"""The same for 16-bit maps, whose histogram has 65,536 bins."""
 
 _ROWS = 1024
 
@@ -31,16 +36,17 @@ def count_values(label_map: LabelMap, classes: int) -> NDArray[np.int64]:
     -------
     ndarray of shape (C,), int64
     """
-    if label_map.dtype != np.uint8 or label_map.size < _MANY:
+    if label_map.size < (_MANY if label_map.dtype == np.uint8 else _MANY_16):
         return np.bincount(label_map.reshape(-1), minlength=classes)[:classes].astype(np.int64)
     import cv2
 
-    total = np.zeros(256, np.int64)
+    size = int(np.iinfo(label_map.dtype).max) + 1
+    total = np.zeros(size, np.int64)
     # OpenCV counts in float32, which is exact up to 2^24: no band has so many pixels.
     rows = max(1, min(_ROWS, (1 << 24) // label_map.shape[1]))
-    for top in range(0, label_map.shape[0], rows):
-        band = np.ascontiguousarray(label_map[top : top + rows])
-        total += cv2.calcHist([band], [0], None, [256], [0, 256]).reshape(-1).astype(np.int64)
+    for part in row_bands(label_map, rows):
+        band = np.ascontiguousarray(part)
+        total += cv2.calcHist([band], [0], None, [size], [0, size]).reshape(-1).astype(np.int64)
     return total[:classes]
 
 

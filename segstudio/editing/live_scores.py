@@ -9,6 +9,7 @@ from psygnal import Signal
 from segstudio.core.errors import SizeMismatchError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import LabelMap
+from segstudio.datasets.scratch import release_pages, row_bands
 from segstudio.editing.document import MaskDocument
 from segstudio.metrics.confusion import confusion_matrix
 
@@ -19,6 +20,13 @@ _MANY = 1 << 16
 
 _DENSE = 16
 """The histogram looks at the whole box, so one pixel of this many must have changed."""
+
+_ROWS = 2048
+"""Rows that are counted at once; see `segstudio.datasets.scratch.row_bands`."""
+
+_ROWS_HELD = 1 << 12
+"""Rows of patches after which a ground truth in a file lets go of its pages: each row that is
+looked at brings some ten kilobytes around it along."""
 
 _EXACT_FLOAT = 1 << 24
 """Pixels that OpenCV's float32 counts hold exactly."""
@@ -68,6 +76,7 @@ class LiveConfusion:
         self._document = document
         self._classes = document.classes if classes is None else classes
         self._ignore_index = document.ignore_index if ignore_index is None else ignore_index
+        self._touched = 0
         self._confusion = self._count(target, document.label_map)
         document.changed.connect(self._on_changed)
 
@@ -90,6 +99,10 @@ class LiveConfusion:
         if not count:
             return
         target = self._target[patch.box.slices]
+        self._touched += patch.box.height
+        if self._touched > _ROWS_HELD:
+            self._touched = 0
+            release_pages(self._target)
         one_byte = target.dtype == patch.before.dtype == np.uint8
         if one_byte and count >= _MANY and count * _DENSE >= changed.size:
             removed = self._histogram(target, patch.before, changed)
@@ -113,7 +126,11 @@ class LiveConfusion:
         self.updated.emit()
 
     def _count(self, target: LabelMap, prediction: LabelMap) -> NDArray[np.int64]:
-        return confusion_matrix(target, prediction, self._classes, ignore_index=self._ignore_index)
+        total = np.zeros((self._classes, self._classes + 1), np.int64)
+        bands = zip(row_bands(target, _ROWS), row_bands(prediction, _ROWS), strict=True)
+        for one, other in bands:
+            total += confusion_matrix(one, other, self._classes, ignore_index=self._ignore_index)
+        return total
 
     def _histogram(
         self, target: LabelMap, prediction: LabelMap, where: NDArray[np.bool_]

@@ -12,6 +12,7 @@ from segstudio.core.types import BBox, LabelMap, Mask
 __all__ = ["flooded", "grown_box", "nearest_values", "pixel_at", "small_islands"]
 
 _TILE, _MARGIN = 1024, 256
+_WIDEST_MARGIN = 2048
 
 
 def pixel_at(event: PointerEvent, height: int, width: int) -> tuple[int, int] | None:
@@ -126,23 +127,63 @@ def small_islands(
     Returns
     -------
     ndarray of shape (H, W), bool
+
+    Notes
+    -----
+    Works in tiles that see ``minimum`` more pixels on each side, so that it takes little memory.  A
+    region that is smaller reaches less far: one that touches the edge of what a tile sees is either
+    large or lies in another tile.
     """
+    height, width = label_map.shape
+    found = np.zeros(label_map.shape, np.bool_)
+    step = _TILE if minimum <= _WIDEST_MARGIN else max(height, width)
+    for top in range(0, height, step):
+        for left in range(0, width, step):
+            tile = BBox(top, left, top + step, left + step).clipped(height, width)
+            seen = grown_box(tile, minimum, height, width)
+            part = label_map[seen.slices]
+            open_edges = (
+                seen.top > 0,
+                seen.left > 0,
+                seen.bottom < height,
+                seen.right < width,
+            )
+            for index in _values(part) if value is None else [value]:
+                _mark_small(part == index, minimum, diagonal, open_edges, found[seen.slices])
+    return found
+
+
+def _mark_small(
+    region: Mask,
+    minimum: int,
+    diagonal: bool,
+    open_edges: tuple[bool, bool, bool, bool],
+    found: Mask,
+) -> None:
+    """Mark the small parts of a region that do not touch an edge behind which there is more."""
     import cv2
 
     # A library that takes all classes in one pass is faster, but holds Python's lock meanwhile:
     # the window would stand still.
-    found = np.zeros(label_map.shape, np.bool_)
-    for index in _values(label_map) if value is None else [value]:
-        _, regions, statistics, _ = cv2.connectedComponentsWithStats(
-            (label_map == index).view(np.uint8), connectivity=8 if diagonal else 4
-        )
-        small = statistics[:, cv2.CC_STAT_AREA] < minimum
-        small[0] = False
-        for number in np.flatnonzero(small).tolist():
-            left, top, width, height = statistics[number, :4].tolist()
-            box = (slice(top, top + height), slice(left, left + width))
-            found[box] |= regions[box] == number
-    return found
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(
+        region.view(np.uint8), connectivity=8 if diagonal else 4
+    )
+    if count < 2:
+        return
+    small = statistics[:, cv2.CC_STAT_AREA] < minimum
+    small[0] = False
+    first_row, first_column = statistics[:, cv2.CC_STAT_TOP], statistics[:, cv2.CC_STAT_LEFT]
+    touches = (
+        first_row == 0,
+        first_column == 0,
+        first_row + statistics[:, cv2.CC_STAT_HEIGHT] == region.shape[0],
+        first_column + statistics[:, cv2.CC_STAT_WIDTH] == region.shape[1],
+    )
+    for is_open, touching in zip(open_edges, touches, strict=True):
+        if is_open:
+            small &= ~touching
+    if small.any():
+        found |= small[parts]
 
 
 def _values(label_map: LabelMap) -> list[int]:

@@ -21,9 +21,7 @@ def is_position(point: Point) -> bool:
     return abs(point[0]) <= FARTHEST and abs(point[1]) <= FARTHEST
 
 
-def polygon_mask(
-    points: Sequence[Point], *, height: int, width: int
-) -> tuple[BBox, Mask] | None:
+def polygon_mask(points: Sequence[Point], *, height: int, width: int) -> tuple[BBox, Mask] | None:
     """Return the pixels inside a closed line.
 
     Inside is where the line winds around at least once, so that a lasso that crosses itself leaves

@@ -20,12 +20,13 @@ __all__ = ["Piece", "Stroke", "StrokeRecorder", "encode_patch"]
 _TILE = 256
 """Edge of the squares in which a stroke keeps what was there before it."""
 
-_WHOLE_BOX = 1 << 20
+_WHOLE_BOX = 1 << 18
 """Pixels up to which a stroke is always one box."""
 
-_SPARSE = 4
-"""A larger stroke is one box unless the box is this many times what its tiles changed: a thin line
-across a large image would otherwise be compressed, journalled and recounted as the whole image."""
+_BLOCK = 2 * _TILE
+"""A larger stroke is one box per square of this edge: a thin line across a large image is not
+compressed, journalled and recounted as the whole image, and a large area is taken back in steps
+that take a few milliseconds each."""
 
 _LEVEL = 1
 """Of zlib: differences are mostly zeros, the fastest level already takes them to a few bytes."""
@@ -90,7 +91,7 @@ class Stroke:
     dtype : numpy.dtype
         uint8 or uint16, the label map's.
     pieces : tuple of Piece
-        What changed; boxes do not overlap.  One, unless the stroke is long and thin.
+        What changed; boxes do not overlap.  One, unless the stroke is large.
     """
 
     name: str
@@ -175,6 +176,11 @@ class StrokeRecorder:
                 if (row, column) not in self._tiles:
                     self._tiles[row, column] = self._map[self._tile(row, column).slices].copy()
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels are kept: what compressing the stroke looks at."""
+        return len(self._tiles) * _TILE * _TILE
+
     def prepare(self) -> None:
         """Compress what changed already now, in any thread, for a stroke that is complete."""
         self._prepared = self.pieces()
@@ -183,22 +189,30 @@ class StrokeRecorder:
         """Return all that changed since the stroke began, merged exactly and compressed."""
         if self._prepared is not None:
             return self._prepared
-        parts = [(box, before ^ self._map[box.slices]) for box, before in self._changed()]
-        if not parts:
-            return ()
+        parts = list(self._changed())
         whole = BBox(0, 0, 0, 0)
         for box, _ in parts:
             whole = whole.union(box)
-        area = whole.height * whole.width
-        changed = sum(difference.size for _, difference in parts)
-        if len(parts) > 1 and area <= max(_WHOLE_BOX, _SPARSE * changed):
-            merged = np.zeros((whole.height, whole.width), self._map.dtype)
-            for box, difference in parts:
-                top, left = box.top - whole.top, box.left - whole.left
-                merged[top : top + box.height, left : left + box.width] = difference
-            parts = [(whole, merged)]
-        encoded = (_encode(box, part, self._map[box.slices]) for box, part in parts)
+        groups: dict[tuple[int, int], list[tuple[BBox, LabelMap]]] = {}
+        for box, before in parts:
+            block = box.top // _BLOCK, box.left // _BLOCK
+            if whole.height * whole.width <= _WHOLE_BOX:
+                block = 0, 0
+            groups.setdefault(block, []).append((box, before))
+        encoded = (self._merged(group) for group in groups.values())
         return tuple(piece for piece in encoded if piece is not None)
+
+    def _merged(self, parts: list[tuple[BBox, LabelMap]]) -> Piece | None:
+        """Compress parts of one block as one box."""
+        whole = BBox(0, 0, 0, 0)
+        for box, _ in parts:
+            whole = whole.union(box)
+        difference = np.zeros((whole.height, whole.width), self._map.dtype)
+        for box, before in parts:
+            top, left = box.top - whole.top, box.left - whole.left
+            part = difference[top : top + box.height, left : left + box.width]
+            np.bitwise_xor(before, self._map[box.slices], out=part)
+        return _encode(whole, difference, self._map[whole.slices])
 
     def restoring(self) -> Iterator[MaskPatch]:
         """Yield the patches that take back all that changed since the stroke began."""

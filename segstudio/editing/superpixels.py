@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,14 @@ class Segments:
         return moved(box, self.box.top, self.box.left), mask
 
 
-def find_segments(image: Image, box: BBox, *, size: int, compactness: float) -> Segments:
+def find_segments(
+    image: Image,
+    box: BBox,
+    *,
+    size: int,
+    compactness: float,
+    levels: Sequence[Image] = (),
+) -> Segments:
     """Return the superpixels of a part of an image, by SLIC [1]_.
 
     Parameters
@@ -92,6 +100,9 @@ def find_segments(image: Image, box: BBox, *, size: int, compactness: float) -> 
         Edge of a superpixel in pixels, about.
     compactness : float
         How much nearness counts beside colour; larger makes squarer superpixels.
+    levels : sequence of ndarray
+        The image and its halves, see `segstudio.datasets.levels`: a large part is then looked at in
+        a smaller one, and the image itself stays unread.
 
     Notes
     -----
@@ -107,8 +118,13 @@ def find_segments(image: Image, box: BBox, *, size: int, compactness: float) -> 
     import cv2
     from skimage.segmentation import slic
 
-    part: NDArray[Any] = image[box.slices]
     step = math.ceil(math.sqrt(box.height * box.width / _MOST_PIXELS))
+    level = min(max(0, int(math.log2(step))), max(0, len(levels) - 1))
+    part: NDArray[Any] = image[box.slices]
+    if level:
+        rows = slice(box.top >> level, max(-(-box.bottom >> level), (box.top >> level) + 1))
+        columns = slice(box.left >> level, max(-(-box.right >> level), (box.left >> level) + 1))
+        part = np.ascontiguousarray(levels[level][rows, columns])
     edge = float(size)
     if step > 1:
         shrunk = (math.ceil(box.width / step), math.ceil(box.height / step))

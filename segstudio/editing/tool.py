@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from segstudio.editing.superpixels import Segments
 __all__ = [
     "GROUPS",
     "TOOLS",
+    "Answer",
     "EditingTool",
     "Gesture",
     "NoOptions",
@@ -33,6 +34,7 @@ __all__ = [
     "StrokeGenerator",
     "ToolError",
     "ToolView",
+    "patches_of",
     "sorted_tools",
 ]
 
@@ -45,7 +47,10 @@ Gesture = Literal["drag", "clicks"]
 Outline = Literal["none", "path", "area", "box"]
 """What the window draws while a stroke lasts: nothing, the way, the way closed, a box."""
 
-StrokeGenerator = Generator[MaskPatch | None, PointerEvent, None]
+Answer = MaskPatch | tuple[MaskPatch, ...] | None
+"""What a tool answers to one event: a patch, several whose boxes do not overlap, or nothing."""
+
+StrokeGenerator = Generator[Answer, PointerEvent, None]
 """What `EditingTool.stroke` returns."""
 
 
@@ -104,6 +109,24 @@ class ToolView:
     def width(self) -> int:
         """Columns of the image."""
         return int(self.label_map.shape[1])
+
+    def cut(self, window: BBox) -> ToolView:
+        """Return the view of a part of the image as if that were all; nothing is copied."""
+        region = self.region
+        if region is not None:
+            region = moved(region, -window.top, -window.left).clipped(window.height, window.width)
+        segments = self.segments
+        if segments is not None:
+            segments = replace(segments, box=moved(segments.box, -window.top, -window.left))
+        return replace(
+            self,
+            label_map=self.label_map[window.slices],
+            source=None if self.source is None else self.source[window.slices],
+            image=None if self.image is None else self.image[window.slices],
+            layers={name: layer[window.slices] for name, layer in self.layers.items()},
+            segments=segments,
+            region=region,
+        )
 
     def need_image(self) -> Image:
         """Return the photograph.
@@ -246,9 +269,25 @@ class EditingTool(abc.ABC):
 
         Yields
         ------
-        MaskPatch or None
-            From `ToolView.patch_where`; None when nothing changes.
+        MaskPatch, tuple of MaskPatch, or None
+            From `ToolView.patch_where`; None when nothing changes.  Several where one box around
+            all that changes would be much larger; boxes must not overlap.
         """
+
+
+def patches_of(answer: Answer) -> tuple[MaskPatch, ...]:
+    """Return what a tool answered as patches.
+
+    Raises
+    ------
+    TypeError
+        When it is something else.
+    """
+    patches = answer if isinstance(answer, tuple) else () if answer is None else (answer,)
+    for patch in patches:
+        if not isinstance(patch, MaskPatch):
+            raise TypeError(f"it answered with a {type(patch).__name__}, not with a patch")
+    return patches
 
 
 TOOLS: Registry[type[EditingTool]] = Registry("tool", "segstudio.editing.tools")

@@ -14,6 +14,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QSpinBox, QToolButton
 
 from segstudio.core.types import BBox
+from segstudio.datasets.images import read_source_map
 from segstudio.editing.driver import StrokeDriver
 from segstudio.editing.tool import TOOLS, EditingTool, sorted_tools
 from segstudio.ui.app import Application
@@ -94,9 +95,7 @@ def test_every_tool_has_a_button_in_its_place_and_its_own_keys(correcting: Appli
         assert tool.description in action.toolTip()
         keys = [key.toString() for key in action.shortcuts()]
         assert QKeySequence(tool.shortcut).toString() in keys, "the key was taken"
-    counted = Counter(
-        QKeySequence(key).toString() for spec in actions.specs for key in spec.keys
-    )
+    counted = Counter(QKeySequence(key).toString() for spec in actions.specs for key in spec.keys)
     assert [key for key, count in counted.items() if count > 1] == []
 
 
@@ -289,9 +288,7 @@ def test_alt_and_a_click_lock_the_others(correcting: Application) -> None:
 
 
 @pytest.mark.parametrize("rule", ["unlabelled", "class", "entropy"])
-def test_the_rules_of_the_protect_button_hold(
-    correcting: Application, qtbot, rule: str
-) -> None:
+def test_the_rules_of_the_protect_button_hold(correcting: Application, qtbot, rule: str) -> None:
     protect = correcting.window.tool_strip.protect
     before = _map(correcting)
     if rule == "unlabelled":
@@ -391,6 +388,7 @@ def test_a_large_answer_is_applied_in_parts_and_never_by_half(
     correcting: Application, qtbot, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr("segstudio.editing.driver._PART", 96)
+    monkeypatch.setattr("segstudio.ui.controllers.painting._SLICE", 0.0)
     painter, correction = correcting.edit._painter, correcting.edit.correction
     document, before = correction.document, _map(correcting)
     _tool(correcting, "rectangle")
@@ -402,11 +400,16 @@ def test_a_large_answer_is_applied_in_parts_and_never_by_half(
     if way == "wait":
         _settle(correcting, qtbot)
     elif way == "leave":
-        correcting.desk.show("images/1.png")
+        with qtbot.waitSignal(correcting.edit.saved, timeout=TIMEOUT):
+            correcting.desk.show("images/1.png")
     else:
         correcting.edit.save_if_dirty()
     assert not document.in_stroke and not painter.is_working
     assert (document.label_map == 7).all()
+    if way == "leave":
+        stored = correcting.session.layout.correction(correction.sample_id)
+        assert (read_source_map(stored) == 7).all()
+        return
     assert document.is_dirty == (way == "wait")
     if way == "save":
         QApplication.processEvents()
@@ -429,9 +432,7 @@ def test_superpixels_of_the_view_are_found_in_a_thread_and_painted(
     before = _map(correcting)
     _click(correcting, 41.5, 21.5)
     number = segments.labels[41, 21]
-    np.testing.assert_array_equal(
-        _map(correcting), np.where(segments.labels == number, 7, before)
-    )
+    np.testing.assert_array_equal(_map(correcting), np.where(segments.labels == number, 7, before))
     correcting.window.canvas.set_scale(20.0)
     assert not borders.isVisible(), "the view moved"
     before = _map(correcting)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.editing.geometry import Point
-from segstudio.editing.tool import ToolView
+from segstudio.editing.tool import Answer, ToolView
 
 __all__ = ["painted_class", "way_to_release"]
 
 
 def way_to_release(
     event: PointerEvent,
-) -> Generator[MaskPatch | None, PointerEvent, list[Point]]:
+) -> Generator[Answer, PointerEvent, list[Point]]:
     """Wait for the release; return the points from press to release.
 
     For ``points = yield from way_to_release(event)``; the next ``yield`` answers the release.

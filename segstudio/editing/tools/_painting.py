@@ -7,7 +7,7 @@ from collections.abc import Callable
 from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.core.types import BBox, LabelMap
-from segstudio.editing.geometry import BrushShape, Point, anchor, swept_brush
+from segstudio.editing.geometry import BrushShape, Point, anchor, swept_bands
 from segstudio.editing.tool import StrokeGenerator, ToolView
 
 
@@ -19,7 +19,7 @@ def paint_along(
     shape: BrushShape,
     value_in: Callable[[BBox], int | LabelMap],
 ) -> StrokeGenerator:
-    """Yield the patch of each event: all that the brush sweeps since the one before.
+    """Yield the patches of each event: all that the brush sweeps since the one before.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def paint_along(
     last: Point | None = None
     while True:
         here = anchor(event.row, event.col, size, shape)
-        patch: MaskPatch | None = None
+        patches: list[MaskPatch] = []
         if here is not None:
-            swept = swept_brush(
+            swept = swept_bands(
                 here if last is None else last,
                 here,
                 size,
@@ -47,11 +47,11 @@ def paint_along(
                 height=view.height,
                 width=view.width,
             )
-            if swept is not None:
-                box, mask = swept
+            for box, mask in swept:
                 patch = view.patch_where(mask, box, value_in(box))
+                patches += [] if patch is None else [patch]
             last = here
         is_last = event.kind is PointerKind.RELEASE
-        event = yield patch
+        event = yield tuple(patches)
         if is_last:
             return

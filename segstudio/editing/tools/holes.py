@@ -14,6 +14,8 @@ from segstudio.core.types import BBox, Mask
 from segstudio.editing.regions import flooded, pixel_at
 from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
 
+_ROWS = 256
+
 
 @TOOLS.register("holes")
 class Holes(EditingTool):
@@ -66,13 +68,17 @@ def _holes(region: Mask, largest: int) -> Mask:
 
     # Outside is one piece around the box; a region that is connected through corners has holes
     # that are connected through edges.
-    outside = np.pad(~region, 1, constant_values=True)
+    outside = np.pad(~region, 1, constant_values=True).view(np.uint8)
+    cv2.floodFill(outside, None, (0, 0), 0, flags=4)
+    holes: Mask = outside[1:-1, 1:-1] != 0
+    if not largest or not holes.any():
+        return holes
     count, pieces, statistics, _ = cv2.connectedComponentsWithStats(
-        outside.view(np.uint8), connectivity=4
+        holes.view(np.uint8), connectivity=4
     )
-    is_hole = np.ones(count, np.bool_)
-    is_hole[[0, int(pieces[0, 0])]] = False
-    if largest:
-        is_hole &= statistics[:, cv2.CC_STAT_AREA] <= largest
-    holes: Mask = is_hole[pieces[1:-1, 1:-1]]
+    kept = np.arange(count) > 0
+    kept &= statistics[:, cv2.CC_STAT_AREA] <= largest
+    # Looking up holds Python's lock: a band at a time, or the window stands still.
+    for top in range(0, len(holes), _ROWS):
+        holes[top : top + _ROWS] = kept[pieces[top : top + _ROWS]]
     return holes

@@ -87,8 +87,6 @@ def _moved_border(region: Mask, operation: str, pixels: int) -> Mask:
         smooth: Mask = blurred > 0.5
         return smooth
     measured = ~region if operation == "grow" else region
-    distance = cv2.distanceTransform(
-        measured.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )
+    distance = cv2.distanceTransform(measured.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     far: Mask = distance > pixels
     return ~far if operation == "grow" else far

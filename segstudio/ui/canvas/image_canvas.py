@@ -114,7 +114,7 @@ class ImageCanvas(QWidget):
         """The overlays, lowest first."""
         return tuple(self._overlays)
 
-    def set_image(self, image: Image | None) -> None:
+    def set_image(self, image: Image | None, levels: Sequence[Image] = ()) -> None:
         """Show another photograph; zoom and place stay if it has the size of the one before.
 
         Overlays stay with their settings but lose their data.
@@ -122,7 +122,9 @@ class ImageCanvas(QWidget):
         Parameters
         ----------
         image : ndarray of shape (H, W, 3), uint8, or None
-            RGB, copied; None shows the empty canvas.
+            RGB, not copied and not to be changed; None shows the empty canvas.
+        levels : sequence of ndarray
+            The image and its halves, see `segstudio.datasets.levels.build_levels`.
         """
         shape = None if image is None else (image.shape[0], image.shape[1])
         self._outline.set_region(None)
@@ -132,7 +134,7 @@ class ImageCanvas(QWidget):
         if image is None:
             self._photo.clear()
         else:
-            self._photo.set_image(image)
+            self._photo.set_image(image, levels)
         self._view.set_image_shape(shape)
         self._pages.setCurrentWidget(self._empty if image is None else self._view)
         self._input.refresh_hover()

@@ -1,12 +1,13 @@
 """What the canvas shows: a photograph below, overlays above.
 
 A layer outlives the images it is shown over: its visibility, opacity and colours stay when its data
-are replaced.  It paints from a `Raster`; while it is hidden nothing is coloured, the boxes that
-changed meanwhile are made up for when it is shown again.
+are replaced.  It paints from a `Raster`, which asks it for the colours of what is in view only; so
+a layer holds no picture of its own, and while it is hidden nothing is coloured.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from segstudio.core.errors import SizeMismatchError
 from segstudio.core.types import BBox, Image
+from segstudio.datasets.levels import half_size
+from segstudio.datasets.scratch import release_pages
 from segstudio.ui.canvas.raster import Pixels, Raster, RasterItem
 
 __all__ = ["Layer", "Overlay", "PhotoLayer"]
@@ -38,7 +41,6 @@ class Layer:
         self._raster: Raster | None = None
         self._visible = True
         self._opacity = 1.0
-        self._stale: BBox | None = None
         self._filled = False
 
     @property
@@ -48,7 +50,7 @@ class Layer:
 
     @property
     def pixels(self) -> Pixels | None:
-        """The (H, W) 0xAARRGGBB memory that is painted, None without data.
+        """All (H, W) pixels as 0xAARRGGBB, None without data; for small images and checks.
 
         Colours are premultiplied by alpha; the layer's opacity is not in them.
         """
@@ -62,8 +64,6 @@ class Layer:
     @visible.setter
     def visible(self, value: bool) -> None:
         self._visible = bool(value)
-        if self._visible:
-            self._catch_up()
         self.item.setVisible(self._visible)
 
     @property
@@ -79,11 +79,10 @@ class Layer:
     def clear(self) -> None:
         """Forget the data; settings stay."""
         self._filled = False
-        self._stale = None
         self.item.set_raster(None)
 
     def update_box(self, box: BBox) -> None:
-        """Colour a box anew after its data changed, and repaint only that.
+        """Colour a box anew after its data changed, as far as it is held, and repaint only that.
 
         Parameters
         ----------
@@ -95,23 +94,29 @@ class Layer:
         box = self._affected(box).clipped(*self._raster.shape)
         if box.is_empty:
             return
-        if not self._visible:
-            self._stale = box if self._stale is None else self._stale.union(box)
-            return
-        self._raster.refresh(box)
-        self.item.update_box(box)
+        self._raster.refresh(box, later=not self._visible)
+        if self._visible:
+            self.item.update_box(box)
 
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
-        """Write the premultiplied pixels of a box; overridden by each kind of layer."""
+        """Write the premultiplied pixels of a box of a level; overridden by each kind of layer.
+
+        A pixel of level k stands for 2^k x 2^k pixels of the data.
+        """
         raise NotImplementedError
+
+    def _data(self) -> Sequence[NDArray[Any] | None]:
+        """Return the arrays that are looked at, to let go of those that lie in files."""
+        return ()
+
+    def _release(self) -> None:
+        for array in self._data():
+            if array is not None:
+                release_pages(array)
 
     def _affected(self, box: BBox) -> BBox:
         """Return the box whose pixels change when the data in ``box`` do."""
         return box
-
-    def _renders_levels(self) -> bool:
-        """Whether far views are rendered from the data instead of averaged from near ones."""
-        return False
 
     def _painted_opacity(self) -> float:
         return self._opacity
@@ -120,29 +125,20 @@ class Layer:
         self.item.setOpacity(self._painted_opacity())
 
     def _refill(self, height: int, width: int) -> None:
-        """Colour everything anew for data of this size; the buffer is kept if it fits."""
+        """Paint other data, of this size; they are coloured as they come into view."""
         if self._raster is None or self._raster.shape != (height, width):
-            self._raster = Raster(height, width, self._render, opaque=self.opaque)
+            self._raster = Raster(
+                height, width, self._render, opaque=self.opaque, after=self._release
+            )
         self._filled = True
         self._recolor()
         self.item.set_raster(self._raster)
 
     def _recolor(self) -> None:
-        """Colour everything anew, now or when the layer is shown."""
-        if self._raster is None or not self._filled:
-            return
-        self._stale = BBox(0, 0, *self._raster.shape)
-        self._raster.renders_levels = self._renders_levels()
-        if self._visible:
-            self._catch_up()
+        """Colour anew what is in view when it is next painted."""
+        if self._raster is not None and self._filled:
+            self._raster.refresh()
             self.item.update()
-
-    def _catch_up(self) -> None:
-        if self._stale is None or self._raster is None:
-            return
-        everything = self._stale == BBox(0, 0, *self._raster.shape)
-        self._raster.refresh(None if everything else self._stale)
-        self._stale = None
 
 
 class PhotoLayer(Layer):
@@ -152,15 +148,18 @@ class PhotoLayer(Layer):
 
     def __init__(self, name: str = "photograph") -> None:
         super().__init__(name, smooth_below=2.0)
-        self._image: Image | None = None
+        self._levels: list[Image] = []
 
-    def set_image(self, image: Image) -> None:
-        """Show another photograph; the array is copied.
+    def set_image(self, image: Image, levels: Sequence[Image] = ()) -> None:
+        """Show another photograph; the array is not copied and must stay as it is.
 
         Parameters
         ----------
         image : ndarray of shape (H, W, 3), uint8
             RGB.
+        levels : sequence of ndarray
+            The image itself and smaller ones, see `segstudio.datasets.levels`; what is missing is
+            made when it is first in view, which takes a moment for a large image.
 
         Raises
         ------
@@ -169,20 +168,24 @@ class PhotoLayer(Layer):
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise ValueError(f"a photograph is (H, W, 3) uint8, not {image.shape} {image.dtype}")
-        self._image = np.ascontiguousarray(image)
+        self._levels = list(levels) or [image]
         self._refill(image.shape[0], image.shape[1])
-        if self._visible:
-            self._image = None
 
-    def _catch_up(self) -> None:
-        super()._catch_up()
-        self._image = None
+    def _data(self) -> Sequence[NDArray[Any] | None]:
+        return self._levels
+
+    def clear(self) -> None:
+        """Forget the photograph; settings stay."""
+        self._levels = []
+        super().clear()
 
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         import cv2
 
-        assert self._image is not None
-        out[...] = cv2.cvtColor(self._image[box.slices], cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
+        while len(self._levels) <= level:
+            self._levels.append(half_size(self._levels[-1]))
+        part = np.ascontiguousarray(self._levels[level][box.slices])
+        out[...] = cv2.cvtColor(part, cv2.COLOR_RGB2BGRA).view(np.uint32)[..., 0]
 
 
 class Overlay(Layer):

@@ -13,7 +13,8 @@ from segstudio.core.palette import Color
 from segstudio.core.types import BBox, LabelMap
 from segstudio.ui.canvas.colormaps import color_map, look_up, premultiplied
 from segstudio.ui.canvas.layers import Overlay
-from segstudio.ui.canvas.raster import Pixels
+from segstudio.ui.canvas.patterns import class_pattern
+from segstudio.ui.canvas.raster import Pixels, Render, halve
 
 __all__ = [
     "ERROR_COLOR",
@@ -37,6 +38,7 @@ class LabelMode(enum.Enum):
     FILL = "fill"
     OUTLINE = "outline"
     FILL_OUTLINE = "fill and outline"
+    PATTERN = "fill with patterns"
 
 
 class LabelOverlay(Overlay):
@@ -168,36 +170,63 @@ class LabelOverlay(Overlay):
         self._table[: len(colors)] = premultiplied(colors, alpha)
         self._line_table[: len(colors)] = premultiplied(_line_colors(colors), alpha)
 
+    def _data(self) -> Sequence[NDArray[Any] | None]:
+        return (self._labels,)
+
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._labels is not None
-        step = 1 << level
-        # Far views take every 2nd, 4th, ... label, so that an outline is always one pixel wide.
-        labels = self._labels[::step, ::step] if level else self._labels
-        part = labels[box.slices]
         if self._mode is LabelMode.FILL:
-            look_up(self._table, part, out)
+            _averaged(self._fill, self._labels.shape, level, box, out)
             return
-        edge = _edges(labels, box)
-        if self._mode is LabelMode.OUTLINE:
-            look_up(self._table, part, out)
+        # Far views take every 2nd, 4th, ... label, so that an outline is always one pixel wide.
+        labels = _thinned(self._labels, level)
+        part = labels[box.slices]
+        edge = np.empty(0, bool) if self._mode is LabelMode.PATTERN else _edges(labels, box)
+        look_up(self._table, part, out)
+        if self._mode is LabelMode.PATTERN:
+            drawn = class_pattern(part, box)
+            out[drawn] = self._line_table[part[drawn]]
+        elif self._mode is LabelMode.OUTLINE:
             out[~edge] = 0
         else:
-            look_up(self._table, part, out)
             out[edge] = self._line_table[part[edge]]
 
+    def _fill(self, level: int, box: BBox, out: Pixels) -> None:
+        assert self._labels is not None
+        look_up(self._table, _thinned(self._labels, level)[box.slices], out)
+
     def _affected(self, box: BBox) -> BBox:
-        if self._mode is LabelMode.FILL:
+        if self._mode in (LabelMode.FILL, LabelMode.PATTERN):
             return box
         return BBox(box.top - 1, box.left - 1, box.bottom + 1, box.right + 1)
-
-    def _renders_levels(self) -> bool:
-        return self._mode is not LabelMode.FILL
 
     def _painted_opacity(self) -> float:
         # Lines hide little of the photograph and vanish when they are as faint as a fill.
         if self._mode is LabelMode.OUTLINE:
             return 1.0 - (1.0 - self.opacity) ** 2
         return self.opacity
+
+
+def _thinned(data: NDArray[Any], level: int) -> NDArray[Any]:
+    """Return every 2^level-th row and column of a map: its view from afar."""
+    step = 1 << level
+    return data[::step, ::step] if level else data
+
+
+def _averaged(render: Render, shape: tuple[int, ...], level: int, box: BBox, out: Pixels) -> None:
+    """Render a box as the mean of the four pixels of the level below it.
+
+    One level down is enough to keep borders from jumping, and costs the same at every level.
+    """
+    if level == 0:
+        render(0, box, out)
+        return
+    step = 1 << (level - 1)
+    fine = BBox(2 * box.top, 2 * box.left, 2 * box.bottom, 2 * box.right)
+    fine = fine.clipped(-(-shape[0] // step), -(-shape[1] // step))
+    below = np.empty((fine.height, fine.width), np.uint32)
+    render(level - 1, fine, below)
+    halve(below, out)
 
 
 def _line_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -283,9 +312,16 @@ class ScalarOverlay(Overlay):
         self._values = None
         super().clear()
 
+    def _data(self) -> Sequence[NDArray[Any] | None]:
+        return (self._values,)
+
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._values is not None
-        look_up(self._table, self._values[box.slices], out)
+        _averaged(self._shade, self._values.shape, level, box, out)
+
+    def _shade(self, level: int, box: BBox, out: Pixels) -> None:
+        assert self._values is not None
+        look_up(self._table, _thinned(self._values, level)[box.slices], out)
 
 
 class ErrorOverlay(Overlay):
@@ -339,10 +375,17 @@ class ErrorOverlay(Overlay):
         self._target = self._prediction = None
         super().clear()
 
+    def _data(self) -> Sequence[NDArray[Any] | None]:
+        return (self._target, self._prediction)
+
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
+        assert self._target is not None
+        _averaged(self._mark, self._target.shape, level, box, out)
+
+    def _mark(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._target is not None and self._prediction is not None
-        target: NDArray[Any] = self._target[box.slices]
-        wrong = target != self._prediction[box.slices]
+        target: NDArray[Any] = _thinned(self._target, level)[box.slices]
+        wrong = target != _thinned(self._prediction, level)[box.slices]
         counts = target != self._ignore_index
         rows = np.arange(box.top, box.bottom, dtype=np.uint32)[:, None]
         cols = np.arange(box.left, box.right, dtype=np.uint32)[None, :]

@@ -212,9 +212,7 @@ class PointerInput(QObject):
     def _release(self, event: QSinglePointEvent) -> bool:
         event.accept()
         if self._stroke is not None and event.button() == self._stroke.button:
-            self._stroke.last = self._translate(
-                PointerKind.RELEASE, event, self._stroke.secondary
-            )
+            self._stroke.last = self._translate(PointerKind.RELEASE, event, self._stroke.secondary)
             self._end_stroke(PointerKind.RELEASE)
         elif self._pan is not None and event.button() == self._pan.button:
             is_click, self._pan = self._pan.is_click, None

@@ -1,25 +1,28 @@
-"""Pictures that are painted from memory that we own, and only where they changed.
+"""Pictures that are coloured only where they are looked at.
 
-A `Raster` is a 32-bit picture in a numpy buffer with a `QImage` over the same memory: whoever
-writes a rectangle of the buffer and calls `RasterItem.update` on it has repainted that rectangle,
-no copy and no conversion in between.  Half-size levels are made on demand, so that a large picture
-seen from afar neither flickers nor costs more to paint than the screen has pixels.
+A `Raster` keeps a sheet: a 32-bit picture in a numpy buffer with a `QImage` over the same memory,
+of the level of detail that the zoom asks for and as large as what is in view.  It is coloured from
+the layer's data when it comes into view, and a stroke colours and repaints only its own box.  So
+neither memory nor time depends on how large the image is, and a picture whose data lie in a file
+(a memory-mapped label map) is painted like any other.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QRectF
+from PySide6.QtCore import QRectF, QTimer
 from PySide6.QtGui import QImage, QPainter
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsObject, QStyleOptionGraphicsItem, QWidget
 
 from segstudio.core.types import BBox
 
-__all__ = ["Pixels", "Raster", "RasterItem", "Render"]
+__all__ = ["Pixels", "Raster", "RasterItem", "Render", "halve"]
 
 Pixels = NDArray[np.uint32]
 """(H, W) 0xAARRGGBB, colours premultiplied by alpha."""
@@ -27,76 +30,125 @@ Pixels = NDArray[np.uint32]
 Render = Callable[[int, BBox, Pixels], None]
 """``render(level, box, out)``: write what ``box`` of ``level`` shows into ``out``."""
 
-_CHUNK_PIXELS = 1 << 21
-"""Pixels rendered at once: temporaries stay in the cache and never reach the picture's size."""
+_WHOLE_LEVEL = 1 << 21
+"""Levels of so many pixels are one sheet: panning over them colours nothing."""
 
-_LONGEST_SOURCE = 16384
-"""Qt's scaled painting counts source pixels in 16.16 fixed point; longer pictures are cut."""
+_MARGIN = 192
+"""Pixels of a level around what is in view, so that not every step of panning needs a new sheet."""
+
+_CHUNK_PIXELS = 1 << 18
+"""Pixels coloured at once: temporaries stay in the cache."""
+
+_AT_ONCE = 1 << 16
+"""A box of more pixels is coloured when it is painted: several of them then cost what one does."""
+
+_BUDGET = 0.012
+"""Seconds that one repaint colours; what is left comes with the next, the window stays alive."""
+
+_KEPT = 2
+"""Sheets: the level shown and the one shown before, for zooming to and fro."""
+
+_BUFFER = 1 << 20
+"""Buffers are multiples of so many pixels and used again: fresh memory is slow to touch."""
+
+
+@dataclass(slots=True, eq=False)
+class _Sheet:
+    """A part of one level; ``stale`` is the part of it that is not coloured yet."""
+
+    level: int
+    box: BBox
+    memory: Pixels
+    pixels: Pixels
+    image: QImage
+    stale: BBox | None = field(default=None)
 
 
 class Raster:
-    """A 32-bit picture and its half-size levels.
+    """A 32-bit picture at every level of detail.
 
     Parameters
     ----------
     height, width : int
         Size of level 0; level k is ``ceil(height / 2**k)`` x ``ceil(width / 2**k)``.
     render : callable
-        Writes a box of a level, see `Render`.  Level 0 always comes from it.
+        Writes a box of a level, see `Render`.
     opaque : bool
         Whether every pixel is opaque; such pictures are painted without blending.
+    after : callable
+        Called when something came into view and was coloured.
     """
 
-    def __init__(self, height: int, width: int, render: Render, *, opaque: bool = False) -> None:
-        self._render = render
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        render: Render,
+        *,
+        opaque: bool = False,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._height, self._width = height, width
+        self._render, self._after = render, after
         self._format = (
             QImage.Format.Format_RGB32 if opaque else QImage.Format.Format_ARGB32_Premultiplied
         )
-        self._levels: list[tuple[Pixels, QImage]] = []
-        self._valid = 0
-        self.renders_levels = False
-        self._append(height, width)
-        self._valid = 1
+        self._sheets: list[_Sheet] = []
+        self._spare: list[Pixels] = []
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of level 0."""
-        height, width = self._levels[0][0].shape
-        return height, width
+        return self._height, self._width
 
     @property
     def pixels(self) -> Pixels:
-        """Level 0, the memory that is painted."""
-        return self._levels[0][0]
+        """All of level 0, coloured: as large as the image, so rather for small ones."""
+        sheet = self._sheet(0, BBox(0, 0, self._height, self._width))
+        self._settle(sheet, math.inf)
+        top, left = -sheet.box.top, -sheet.box.left
+        return sheet.pixels[top : top + self._height, left : left + self._width]
 
-    def image(self, level: int = 0) -> QImage:
-        """Return the picture of a level, made now if it is missing."""
-        while self._valid <= level:
-            if len(self._levels) <= self._valid:
-                height, width = self._levels[-1][0].shape
-                self._append((height + 1) // 2, (width + 1) // 2)
-            pixels = self._levels[self._valid][0]
-            self._valid += 1
-            self._write(self._valid - 1, BBox(0, 0, *pixels.shape))
-        return self._levels[level][1]
+    def view(self, level: int, box: BBox, *, budget: float = math.inf) -> tuple[QImage, BBox, bool]:
+        """Return a picture of at least a box of a level.
 
-    def refresh(self, box: BBox | None = None) -> None:
-        """Render a box of level 0 anew, and what lies under it in the levels that exist.
+        Parameters
+        ----------
+        level : int
+        box : BBox
+            In pixels of the level; what lies outside of it is left away.
+        budget : float
+            Seconds after which colouring stops.
+
+        Returns
+        -------
+        (QImage, BBox, bool)
+            The picture, valid until the next call; what it shows of the level; whether all of it
+            is coloured.
+        """
+        sheet = self._sheet(level, box.clipped(*self._level_shape(level)))
+        self._settle(sheet, time.perf_counter() + budget)
+        return sheet.image, sheet.box, sheet.stale is None
+
+    def refresh(self, box: BBox | None = None, *, later: bool = False) -> None:
+        """Colour a box of level 0 anew, at every level that is held.
 
         Parameters
         ----------
         box : BBox, optional
-            Inside the picture; everything by default, and then the smaller levels are only made
-            again when they are next painted.
+            Inside the picture; everything by default.
+        later : bool
+            Whether to wait until it is painted, for pictures that are hidden.
         """
-        if box is None:
-            self._valid = 1
-            self._write(0, BBox(0, 0, *self.shape))
-            return
-        self._write(0, box)
-        for level in range(1, self._valid):
-            box = BBox(box.top // 2, box.left // 2, (box.bottom + 1) // 2, (box.right + 1) // 2)
-            self._write(level, box)
+        for number, sheet in enumerate(self._sheets):
+            part = sheet.box if box is None else _common(_at_level(box, sheet.level), sheet.box)
+            if part is None:
+                continue
+            small = part.height * part.width <= _AT_ONCE
+            if number == 0 and small and sheet.stale is None and not (later or box is None):
+                self._write(sheet, part)
+            else:
+                sheet.stale = part if sheet.stale is None else sheet.stale.union(part)
 
     def best_level(self, scale: float) -> int:
         """Return the smallest level that still has a pixel for each device pixel."""
@@ -105,37 +157,145 @@ class Raster:
         deepest = max(0, int(math.log2(max(self.shape))))
         return min(deepest, int(-math.log2(scale) + 1e-9))
 
-    def _append(self, height: int, width: int) -> None:
-        pixels = np.zeros((height, width), np.uint32)
-        # The buffer must outlive the image that looks into it: they are stored as a pair.
-        image = QImage(pixels.data, width, height, 4 * width, self._format)
-        self._levels.append((pixels, image))
+    def _level_shape(self, level: int) -> tuple[int, int]:
+        step = 1 << level
+        return -(-self._height // step), -(-self._width // step)
 
-    def _write(self, level: int, box: BBox) -> None:
-        pixels = self._levels[level][0]
+    def _sheet(self, level: int, box: BBox) -> _Sheet:
+        """Return a sheet of a level that holds a box, the one there is or a new one."""
+        for number, sheet in enumerate(self._sheets):
+            if sheet.level == level and _holds(sheet.box, box):
+                if number:
+                    self._sheets.insert(0, self._sheets.pop(number))
+                return sheet
+        height, width = self._level_shape(level)
+        if height * width <= _WHOLE_LEVEL:
+            box = BBox(0, 0, height, width)
+        else:
+            box = BBox(
+                box.top - _MARGIN, box.left - _MARGIN, box.bottom + _MARGIN, box.right + _MARGIN
+            ).clipped(height, width)
+        old = next((sheet for sheet in self._sheets if sheet.level == level), None)
+        sheet = self._new_sheet(level, box)
+        if old is not None:
+            self._take_over(sheet, old)
+            self._drop(old)
+        self._sheets.insert(0, sheet)
+        for late in self._sheets[_KEPT:]:
+            self._drop(late)
+        return sheet
+
+    def _new_sheet(self, level: int, box: BBox) -> _Sheet:
+        count = max(1, box.height * box.width)
+        memory = next((one for one in self._spare if one.size >= count), None)
+        if memory is None or memory.size > 4 * count + _BUFFER:
+            memory = np.zeros(-(-count // _BUFFER) * _BUFFER, np.uint32)
+        else:
+            self._spare = [one for one in self._spare if one is not memory]
+            memory[:count] = 0
+        pixels = memory[: box.height * box.width].reshape(box.height, box.width)
+        # The buffer must outlive the image that looks into it: they are kept together.
+        image = QImage(memory.data, box.width, box.height, 4 * box.width, self._format)
+        return _Sheet(level, box, memory, pixels, image, box)
+
+    def _drop(self, sheet: _Sheet) -> None:
+        self._sheets = [one for one in self._sheets if one is not sheet]
+        self._spare = [sheet.memory, *self._spare][:1]
+
+    def _take_over(self, sheet: _Sheet, old: _Sheet) -> None:
+        """Copy what two sheets of a level share, and colour now what is little."""
+        common = _common(sheet.box, old.box)
+        if common is None or old.stale is not None:
+            return
+        sheet.pixels[_within(common, sheet.box)] = old.pixels[_within(common, old.box)]
+        whole = sheet.box
+        rest = [
+            BBox(whole.top, whole.left, common.top, whole.right),
+            BBox(common.bottom, whole.left, whole.bottom, whole.right),
+            BBox(common.top, whole.left, common.bottom, common.left),
+            BBox(common.top, common.right, common.bottom, whole.right),
+        ]
+        sheet.stale = None
+        deadline = time.perf_counter() + _BUDGET
+        for part in (part for part in rest if not part.is_empty):
+            if time.perf_counter() < deadline:
+                self._write(sheet, part)
+            else:
+                sheet.stale = part if sheet.stale is None else sheet.stale.union(part)
+        self._after()
+
+    def _settle(self, sheet: _Sheet, deadline: float) -> None:
+        """Colour what is stale, from the top, until the time is over."""
+        if sheet.stale is not None:
+            self._color(sheet, deadline)
+            self._after()
+
+    def _color(self, sheet: _Sheet, deadline: float) -> None:
+        while sheet.stale is not None:
+            stale = sheet.stale
+            rows = max(1, _CHUNK_PIXELS // stale.width)
+            middle = min(stale.top + rows, stale.bottom)
+            self._write(sheet, BBox(stale.top, stale.left, middle, stale.right))
+            rest = BBox(middle, stale.left, stale.bottom, stale.right)
+            sheet.stale = None if rest.is_empty else rest
+            if time.perf_counter() > deadline:
+                return
+
+    def _write(self, sheet: _Sheet, box: BBox) -> None:
         rows = max(1, _CHUNK_PIXELS // max(1, box.width))
         for top in range(box.top, box.bottom, rows):
             part = BBox(top, box.left, min(top + rows, box.bottom), box.right)
-            if level == 0 or self.renders_levels:
-                self._render(level, part, pixels[part.slices])
-            else:
-                _halve(self._levels[level - 1][0], part, pixels[part.slices])
+            self._render(sheet.level, part, sheet.pixels[_within(part, sheet.box)])
 
 
-def _halve(source: Pixels, box: BBox, out: Pixels) -> None:
-    """Write the mean of each 2 x 2 pixels of ``source`` that ``box`` of the next level covers."""
+def halve(source: Pixels, out: Pixels) -> None:
+    """Write the mean of each 2 x 2 pixels.
+
+    Parameters
+    ----------
+    source : ndarray of shape (2 h or 2 h - 1, 2 w or 2 w - 1), uint32
+        Pixels of the finer level.  A row or column left over at an odd edge stands for its missing
+        neighbour too.
+    out : ndarray of shape (h, w), uint32
+    """
     import cv2
 
-    height, width = source.shape
-    bottom, right = min(2 * box.bottom, height), min(2 * box.right, width)
-    block = source[2 * box.top : bottom, 2 * box.left : right]
-    # A row or column left over at an odd edge stands for its missing neighbour too.
-    missing = 2 * box.height - block.shape[0], 2 * box.width - block.shape[1]
+    height, width = out.shape
+    missing = 2 * height - source.shape[0], 2 * width - source.shape[1]
     if any(missing):
-        block = np.pad(block, ((0, missing[0]), (0, missing[1])), mode="edge")
-    channels = np.ascontiguousarray(block).view(np.uint8).reshape(*block.shape, 4)
-    small = cv2.resize(channels, (box.width, box.height), interpolation=cv2.INTER_AREA)
+        source = np.pad(source, ((0, missing[0]), (0, missing[1])), mode="edge")
+    channels = np.ascontiguousarray(source).view(np.uint8).reshape(*source.shape, 4)
+    small = cv2.resize(channels, (width, height), interpolation=cv2.INTER_AREA)
     out[...] = small.view(np.uint32).reshape(out.shape)
+
+
+def _at_level(box: BBox, level: int) -> BBox:
+    """Return the pixels of a level under which a box of level 0 lies."""
+    step = 1 << level
+    return BBox(box.top // step, box.left // step, -(-box.bottom // step), -(-box.right // step))
+
+
+def _holds(outer: BBox, inner: BBox) -> bool:
+    return (
+        outer.top <= inner.top
+        and outer.left <= inner.left
+        and outer.bottom >= inner.bottom
+        and outer.right >= inner.right
+    )
+
+
+def _common(one: BBox, other: BBox) -> BBox | None:
+    top, left = max(one.top, other.top), max(one.left, other.left)
+    bottom, right = min(one.bottom, other.bottom), min(one.right, other.right)
+    return None if top >= bottom or left >= right else BBox(top, left, bottom, right)
+
+
+def _within(box: BBox, outer: BBox) -> tuple[slice, slice]:
+    """Return the slices of a box in the pixels of the one around it."""
+    return (
+        slice(box.top - outer.top, box.bottom - outer.top),
+        slice(box.left - outer.left, box.right - outer.left),
+    )
 
 
 class RasterItem(QGraphicsObject):
@@ -152,6 +312,10 @@ class RasterItem(QGraphicsObject):
         super().__init__()
         self._raster: Raster | None = None
         self._smooth_below = smooth_below
+        self._more = QTimer(self)
+        self._more.setSingleShot(True)
+        self._more.setInterval(0)
+        self._more.timeout.connect(self.update)
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemUsesExtendedStyleOption)
 
     def set_raster(self, raster: Raster | None) -> None:
@@ -182,23 +346,34 @@ class RasterItem(QGraphicsObject):
         self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
     ) -> None:
         """Paint the exposed part at the level that fits the zoom."""
-        if self._raster is None:
+        raster = self._raster
+        if raster is None:
             return
         scale = painter.deviceTransform().m11()
-        level = self._raster.best_level(scale)
-        image = self._raster.image(level)
+        level = raster.best_level(scale)
         painter.setRenderHint(
             QPainter.RenderHint.SmoothPixmapTransform, scale < self._smooth_below and scale != 1.0
         )
-        target = self.boundingRect()
-        if max(image.width(), image.height()) > _LONGEST_SOURCE:
-            exposed = option.exposedRect.adjusted(-2.0, -2.0, 2.0, 2.0)
-            target = QRectF(exposed.toAlignedRect()) & target
-        factor = 0.5**level
+        step = float(1 << level)
+        exposed = option.exposedRect.adjusted(-2.0 * step, -2.0 * step, 2.0 * step, 2.0 * step)
+        needed = exposed & self.boundingRect()
+        wanted = BBox(
+            math.floor(needed.top() / step),
+            math.floor(needed.left() / step),
+            math.ceil(needed.bottom() / step),
+            math.ceil(needed.right() / step),
+        )
+        image, shown, complete = raster.view(level, wanted, budget=_BUDGET)
+        if not complete:
+            self._more.start()
+        part = wanted.clipped(shown.bottom, shown.right)
+        # A level's last row or column may reach beyond the picture, when its size is odd.
+        target = QRectF(part.left * step, part.top * step, part.width * step, part.height * step)
+        target &= self.boundingRect()
         source = QRectF(
-            target.x() * factor,
-            target.y() * factor,
-            target.width() * factor,
-            target.height() * factor,
+            target.x() / step - shown.left,
+            target.y() / step - shown.top,
+            target.width() / step,
+            target.height() / step,
         )
         painter.drawImage(target, image, source)

@@ -8,20 +8,28 @@ from PySide6.QtCore import QLineF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
+from segstudio.core.palette import Color
 from segstudio.core.types import Mask
 
 __all__ = ["RegionOutline", "outline_lines"]
 
-_DARK, _LIGHT = QColor(0, 0, 0, 210), QColor(255, 221, 87)
+_DARK = QColor(0, 0, 0, 210)
 _MARGIN = 32.0
 """Image pixels around the region that the pen may touch in a far view."""
 
 
 class RegionOutline(QGraphicsItem):
-    """A light line on a dark one, as wide at every zoom."""
+    """A light line on a dark one, as wide at every zoom.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    color : (R, G, B)
+        Of the light line.
+    """
+
+    def __init__(self, color: Color = (255, 221, 87)) -> None:
         super().__init__()
+        self._color = QColor(*color)
         self._lines: list[QLineF] = []
         self._bounds = QRectF()
         self.setZValue(1e5)
@@ -63,7 +71,7 @@ class RegionOutline(QGraphicsItem):
         self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
     ) -> None:
         """Draw the dark line, then the light one on it."""
-        for color, width in ((_DARK, 4.0), (_LIGHT, 2.0)):
+        for color, width in ((_DARK, 4.0), (self._color, 2.0)):
             pen = QPen(color, width)
             pen.setCosmetic(True)
             painter.setPen(pen)

@@ -153,9 +153,7 @@ class CanvasView(pg.GraphicsView):
         # Half of the view is left for what lies around: a region alone is hard to recognise.
         wanted = 0.5 * ratio * min(self.width() / box.width, self.height() / box.height)
         scale = min(max(wanted, min(self._fit_scale(), maximum_scale)), maximum_scale)
-        self._apply(
-            ViewState((box.top + box.bottom) / 2, (box.left + box.right) / 2, scale, False)
-        )
+        self._apply(ViewState((box.top + box.bottom) / 2, (box.left + box.right) / 2, scale, False))
 
     def follow(self, state: ViewState) -> None:
         """Show what another view of an image of this size shows."""

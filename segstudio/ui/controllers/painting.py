@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
@@ -14,24 +16,22 @@ from segstudio.core.errors import SegStudioError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.editing.driver import StrokeDriver
-from segstudio.editing.tool import sorted_tools
 from segstudio.session.corrections import Correction
 from segstudio.session.plugins import PluginInfo, load_plugins
 from segstudio.session.session import Session
-from segstudio.ui.actions import ActionSpec
 from segstudio.ui.canvas.previews import OutlinePreview
 from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.shapes import ShapeGesture
 from segstudio.ui.controllers.tasks import Tasks, sentence
+from segstudio.ui.controllers.tool_actions import ToolActions
 from segstudio.ui.controllers.tooling import Tooling
-from segstudio.ui.icons import GLYPHS
 from segstudio.ui.main_window import MainWindow
 
 __all__ = ["Painter"]
 
 _NOT_PAINTING = ("pick", "pan")
-_MORE_KEYS = {"brush": ("P",), "fill": ("G",)}
-"""Keys of other editors beside a tool's own."""
+_SLICE = 0.008
+"""Seconds of a large change that are painted before the window breathes."""
 
 _BUSY_MS = 120
 """Work that takes longer shows a busy pointer."""
@@ -60,7 +60,9 @@ class Painter(QObject):
         self._way: list[PointerEvent] | None = None
         self._last_event: PointerEvent | None = None
         self._working: StrokeDriver | None = None
-        self._parts: Generator[None] | None = None
+        self._parts: Generator[None, None, Any] | None = None
+        self._after_parts: Callable[[], None] = self._finish_in_thread
+        self._waiting: list[Callable[[], None]] | None = None
         self._breath = QTimer(self)
         self._breath.setSingleShot(True)
         self._breath.setInterval(0)
@@ -73,16 +75,16 @@ class Painter(QObject):
         self._busy.setSingleShot(True)
         self._busy.setInterval(_BUSY_MS)
         self._busy.timeout.connect(self._show_busy)
-        self._groups: dict[str, list[str]] = {}
-        self._add_tools()
+        self._actions = ToolActions(window, self._on_choice)
+        self._actions.refresh()
         self._connect()
         # Plugins import what they like, so not while the window waits.
         tasks.start("plugins", load_plugins, self._on_plugins)
 
     @property
     def is_working(self) -> bool:
-        """Whether a slow tool is at work in a thread."""
-        return self._working is not None
+        """Whether a slow tool is at work, or a large stroke is finished, undone or redone."""
+        return self._working is not None or self._parts is not None or self._waiting is not None
 
     def _connect(self) -> None:
         window = self._window
@@ -101,7 +103,7 @@ class Painter(QObject):
 
     def resume(self) -> None:
         """Paint again with the tool that was used last."""
-        self._add_tools()
+        self._actions.refresh()
         self._choose_tool(self._tool)
 
     def rest(self) -> None:
@@ -117,38 +119,8 @@ class Painter(QObject):
         self._commit()
         self._stop_working()
 
-    def _add_tools(self) -> None:
-        """Make an action and a button of every tool in the registry that has none yet."""
-        actions = self._window.actions_
-        known = {spec.action_id for spec in actions.specs}
-        for name, tool in sorted_tools():
-            if f"tool_{name}" in known:
-                continue
-            keys = (tool.shortcut, *_MORE_KEYS.get(name, ()))
-            action = actions.add(
-                ActionSpec(
-                    f"tool_{name}",
-                    tool.title,
-                    tuple(key for key in keys if key),
-                    tool.icon if tool.icon in GLYPHS else "tool",
-                    None,
-                    True,
-                    "tool",
-                    scope="Correct",
-                ),
-                help=tool.description,
-            )
-            self._window.addAction(action)
-            self._on_choice(name)
-        groups: dict[str, list[str]] = {}
-        for name, tool in sorted_tools():
-            groups.setdefault(tool.group, []).append(f"tool_{name}")
-        if groups != self._groups:
-            self._groups = groups
-            self._window.tool_column.set_groups(list(groups.values()))
-
     def _on_plugins(self, found: list[PluginInfo]) -> None:
-        self._add_tools()
+        self._actions.refresh()
         for plugin in found:
             if plugin.error is not None:
                 self._window.show_notice("plugins", plugin.error, kind="warning")
@@ -185,6 +157,19 @@ class Painter(QObject):
 
     # -- strokes ----------------------------------------------------------------------------
 
+    def travel(self, way: str) -> None:
+        """Undo or redo, a large stroke a part at a time."""
+        if self._waiting is not None:
+            self._waiting.append(partial(self.travel, way))
+            return
+        if self.correction is None or self.is_working or self.correction.document.in_stroke:
+            return
+        document = self.correction.document
+        self._parts = document.undo_parts() if way == "undo" else document.redo_parts()
+        self._waiting, self._after_parts = [], self._commit
+        self._busy.start()
+        self._paint_part()
+
     def finish_stroke(self) -> None:
         """End a stroke where the pointer was seen last, as if it were released there."""
         self._commit()
@@ -203,7 +188,13 @@ class Painter(QObject):
 
     def _on_pointer(self, event: PointerEvent) -> None:
         correction, tool = self.correction, self._tools.tool
-        if correction is None or self._working is not None:
+        if correction is None:
+            return
+        if self._waiting is not None:
+            # The stroke before is being finished, undone or redone.
+            self._waiting.append(partial(self._on_pointer, event))
+            return
+        if self.is_working:
             return
         if self._tool == "pick":
             if event.kind is PointerKind.PRESS:
@@ -232,9 +223,10 @@ class Painter(QObject):
         if driver is None or tool is None:
             return
         if self._way is None:
-            stroke = driver.handle(event)
-            if event.kind is PointerKind.RELEASE and stroke is None:
-                self._say_protected(driver)
+            if event.kind is not PointerKind.RELEASE:
+                driver.handle(event)
+            elif driver.end(event):
+                self._finish(driver)
             return
         self._way.append(event)
         if tool.outline != "none":
@@ -252,11 +244,35 @@ class Painter(QObject):
             if tool().is_slow(self._tools.options()):
                 self._work(driver, events)
                 return
-            strokes = [driver.handle(event) for event in events]
-            if strokes[-1] is None:
-                self._say_protected(driver)
+            for event in events[:-1]:
+                driver.handle(event)
+            if driver.end(events[-1]):
+                self._finish(driver)
         except SegStudioError as error:
             self._window.show_notice("correct", str(error), kind="error")
+
+    def _finish(self, driver: StrokeDriver) -> None:
+        """Finish a stroke that was painted, a large one in a thread; what comes meanwhile waits."""
+        assert self.correction is not None
+        document = self.correction.document
+        if not document.is_large_stroke:
+            if document.commit_stroke() is None:
+                self._say_protected(driver)
+            return
+        self._waiting = []
+        self._busy.start()
+        self._finish_in_thread()
+
+    def _finish_in_thread(self) -> None:
+        """Compress the open stroke in a thread, then finish it."""
+        assert self.correction is not None
+        document = self.correction.document
+
+        def commit(_result: object = None) -> None:
+            if self.correction is not None and self.correction.document is document:
+                self._commit()
+
+        self._tasks.start("tool", document.prepare_commit, commit, commit, priority=3)
 
     # -- slow tools -------------------------------------------------------------------------
 
@@ -284,44 +300,49 @@ class Painter(QObject):
             self._say_protected(driver)
             return
         self._parts = driver.paint_parts(patch)
+        self._after_parts = self._finish_in_thread
         self._paint_part()
 
     def _paint_part(self) -> None:
-        """Apply the next part of a large patch, then let the window breathe."""
+        """Do the next parts of a large change, then let the window breathe."""
         if self._parts is None or self.correction is None:
             return
+        until = time.perf_counter() + _SLICE
         try:
             next(self._parts)
+            while time.perf_counter() < until:
+                next(self._parts)
         except StopIteration:
-            document, driver = self.correction.document, self._working
-            self._tasks.start(
-                "tool",
-                document.prepare_commit,
-                lambda _done: self._commit() if self._working is driver else None,
-                priority=3,
-            )
+            self._after_parts()
         except SegStudioError as failure:
-            self._parts = None
-            self._stop_working()
             self._window.show_notice("correct", str(failure), kind="error")
+            self._parts = None
+            self._commit()  # goes on with what waits
+            if self._working is not None:
+                self._stop_working()
         else:
             self._breath.start()
 
     def _commit(self) -> None:
-        """Finish a stroke of a slow tool, with the parts of it that were not applied yet."""
+        """Finish what is under way, with the parts of it that were not applied yet."""
         parts, self._parts = self._parts, None
-        if parts is None or self.correction is None:
+        waiting, self._waiting = self._waiting, None
+        if self.correction is None or (parts is None and waiting is None):
             return
+        document = self.correction.document
         try:
-            for _ in parts:
+            for _ in parts or ():
                 pass
-            self.correction.document.commit_stroke()
+            if document.in_stroke:
+                document.commit_stroke()
         except SegStudioError as failure:
             self._window.show_notice("correct", str(failure), kind="error")
         self._stop_working()
+        for deed in waiting or ():
+            deed()
 
     def _stop_working(self) -> None:
-        self._working = None
+        self._working = self._parts = None
         self._show_busy()
 
     def _on_finding(self, finding: bool) -> None:
@@ -333,7 +354,7 @@ class Painter(QObject):
 
     def _show_busy(self) -> None:
         """Show the busy pointer while something is worked on."""
-        busy = self._working is not None or self._is_finding
+        busy = self.is_working or self._is_finding
         if not busy:
             self._busy.stop()
         shown = QApplication.overrideCursor() is not None

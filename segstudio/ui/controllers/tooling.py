@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QPointF, QTimer, Signal
 
 from segstudio.core.options import build_options, option_fields
 from segstudio.core.types import BBox
+from segstudio.datasets.scratch import is_large
 from segstudio.editing.driver import StrokeDriver, Surroundings
 from segstudio.editing.rules import PaintRules
 from segstudio.editing.superpixels import Segments, find_segments
@@ -24,7 +25,13 @@ from segstudio.ui.models.legend import short_name
 
 __all__ = ["Tooling"]
 
+_CLASSLESS = ("copy", "eraser", "holes", "islands", "reshape")
+"""Tools that paint another class than the active one."""
+
 _SHAPES = {"circle": "round", "square": "square"}
+_WINDOW_EDGE = 8192
+"""Rows and columns of a very large map that a slow tool is shown at most."""
+
 _STILL_MS = 250
 """The view has to stand still so long before superpixels are looked for."""
 
@@ -114,14 +121,45 @@ class Tooling(QObject):
             When a rule or the tool cannot be used here.
         """
         assert self.tool is not None
+        tool = self.tool()
         return StrokeDriver(
             correction.document,
-            self.tool(),
+            tool,
+            window=self._window_for(correction) if tool.is_slow(self.options()) else None,
             active_class=self._window.legend.active,
             options=self.options(),
             surroundings=self._surroundings(correction),
             rules=self._rules(correction),
+            stroke_name=self._stroke_name(correction),
         )
+
+    def _stroke_name(self, correction: Correction) -> str | None:
+        """Return the tool with the class that it paints, for the history list."""
+        assert self.tool is not None
+        active, space = self._window.legend.active, correction.label_space
+        if self.tool.name in _CLASSLESS or active >= len(space):
+            return None
+        return f"{self.tool.title}: {short_name(space.classes[active].name)}"
+
+    def _window_for(self, correction: Correction) -> BBox | None:
+        """Return what a slow tool is shown of a map that is too large for memory; None for all.
+
+        What is in view with as much around it on each side, as far as that is not too much.
+        """
+        region, shape = self._region(), correction.document.shape
+        if region is None or not is_large(*shape):
+            return None
+        edge = _WINDOW_EDGE
+        rows, columns = min(3 * region.height, edge), min(3 * region.width, edge)
+        top = (region.top + region.bottom - rows) // 2
+        left = (region.left + region.right - columns) // 2
+        self._window.show_notice(
+            "correct",
+            f"This image is so large that {self.tool.title if self.tool else 'the tool'} works on "
+            f"{rows:,} x {columns:,} pixels around the middle of the view.",
+            seconds=6,
+        )
+        return BBox(top, left, top + rows, left + columns).clipped(*shape)
 
     def _on_option(self, name: str, value: Any) -> None:
         if self.tool is not None:
@@ -218,7 +256,9 @@ class Tooling(QObject):
         self.finding.emit(True)
         self._tasks.start(
             "superpixels",
-            lambda: find_segments(image, region, size=size, compactness=compactness),
+            lambda: find_segments(
+                image, region, size=size, compactness=compactness, levels=shown.levels
+            ),
             lambda segments: self._on_found(question, segments),
             self._on_failed,
         )

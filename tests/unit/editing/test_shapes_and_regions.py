@@ -160,9 +160,7 @@ def test_superpixels_follow_the_photograph_and_know_their_boxes(
     where, mask = segments.area(np.array([0, len(segments.boxes) - 1]))
     whole = np.zeros((130, 120), bool)
     whole[where.slices] = mask
-    np.testing.assert_array_equal(
-        whole[box.slices], np.isin(labels, (0, len(segments.boxes) - 1))
-    )
+    np.testing.assert_array_equal(whole[box.slices], np.isin(labels, (0, len(segments.boxes) - 1)))
     probe = BBox(0, 0, 130, 120)
     some = np.random.default_rng(0).random((130, 120)) < 0.001
     assert segments.numbers(probe, some).tolist() == np.unique(labels[some[box.slices]]).tolist()

@@ -129,9 +129,7 @@ def test_wand_takes_colours_within_the_tolerance(ring: np.ndarray) -> None:
         (0, False): [*range(10), *range(40, 50)],
     }
     for (tolerance, contiguous), expected in columns.items():
-        after = use(
-            "wand", ring, click, around=around, tolerance=tolerance, contiguous=contiguous
-        )
+        after = use("wand", ring, click, around=around, tolerance=tolerance, contiguous=contiguous)
         assert sorted(np.flatnonzero((after == 3).all(0))) == list(expected)
         assert set(np.flatnonzero((after == 3).any(0))) == set(expected)
 
@@ -231,7 +229,12 @@ def test_islands_get_what_lies_around_them(ring: np.ndarray) -> None:
     np.testing.assert_array_equal(exact, ring)
     around = Surroundings(region=BBox(0, 0, 28, 50))
     seen = use(
-        "islands", ring, [(0.0, 0.0)], smaller_than=5, scope="every class", where="view",
+        "islands",
+        ring,
+        [(0.0, 0.0)],
+        smaller_than=5,
+        scope="every class",
+        where="view",
         around=around,
     )
     assert seen[7, 7] == 1 and seen[35, 5] == 4
@@ -243,7 +246,12 @@ def test_copy_takes_a_region_or_what_the_brush_sweeps(ring: np.ndarray) -> None:
     region = use("copy", blank, [(15.0, 15.0)], layer="ground_truth", around=around)
     np.testing.assert_array_equal(region, np.where(ring == 2, 2, IGNORE))
     swept = use(
-        "copy", blank, [(8.0, 0.0), (8.0, 49.0)], layer="source", area="brush", size=1,
+        "copy",
+        blank,
+        [(8.0, 0.0), (8.0, 49.0)],
+        layer="source",
+        area="brush",
+        size=1,
         around=around,
     )
     np.testing.assert_array_equal(swept[8], ring[8] + 1)
