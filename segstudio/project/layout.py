@@ -13,12 +13,14 @@ from pathlib import Path
 
 from segstudio.core.atomic import make_folder
 
-__all__ = ["LAYERS", "PROJECT_FOLDER", "ProjectLayout", "choose_project_folder"]
+__all__ = ["LAYERS", "MORE_LAYERS", "PROJECT_FOLDER", "ProjectLayout", "choose_project_folder"]
 
 PROJECT_FOLDER = ".segstudio"
 
 LAYERS = ("labels", "entropy", "confidence", "runner_up")
 """What a run keeps of each sample, one PNG each."""
+MORE_LAYERS = ("mutual_information", "variation_ratio")
+"""What only runs of ensembles keep besides: how far the members disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class ProjectLayout:
     def correction(self, sample_id: str) -> Path:
         """PNG of a sample's corrected label map."""
         return self.root / "corrections" / f"{sample_id}.png"
+
+    def correction_backup(self, sample_id: str) -> Path:
+        """PNG of the revision of a correction before the one that was worked on last."""
+        return self.root / "backups" / f"{sample_id}.png"
+
+    def correction_conflict(self, sample_id: str) -> Path:
+        """PNG that another program had written where a correction was saved."""
+        return self.root / "conflicts" / f"{sample_id}.png"
+
+    def correction_lock(self, sample_id: str) -> Path:
+        """Lock of the window that corrects a sample."""
+        return self.locks / "corrections" / f"{sample_id}.lock"
 
     def journal(self, sample_id: str) -> Path:
         """Journal of the strokes of a sample that are not saved yet."""

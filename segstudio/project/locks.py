@@ -1,4 +1,4 @@
-"""One process at a time works on a run; a second one is told who does."""
+"""One process at a time works on a run or a correction; a second one is told who does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from segstudio.core.atomic import make_folder, write_text
 from segstudio.core.errors import WriteError
 
-__all__ = ["hold_run"]
+__all__ = ["CorrectionLock", "hold_run"]
 
 
 @contextlib.contextmanager
@@ -62,6 +62,46 @@ def hold_run(folder: Path, run: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             note.unlink(missing_ok=True)
         lock.release()
+
+
+class CorrectionLock:
+    """Keeps a second window from correcting the same sample: two would overwrite one journal.
+
+    Parameters
+    ----------
+    path : Path
+        The lock; see `segstudio.project.layout.ProjectLayout.correction_lock`.  It goes with the
+        process, however that ends; the empty file stays.
+    sample_id : str
+        For the sentence.
+
+    Raises
+    ------
+    WriteError
+        When another window has it open, or the lock cannot be written.
+    """
+
+    def __init__(self, path: Path, sample_id: str) -> None:
+        from filelock import FileLock, Timeout
+
+        make_folder(path.parent)
+        # Taken and let go in different threads.
+        self._lock = FileLock(path, timeout=0, thread_local=False)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise WriteError(
+                f"{sample_id} is being corrected in another window of SegStudio; save and close "
+                "it there, then open it again here."
+            ) from error
+        except OSError as error:
+            raise WriteError.from_os_error(path, error) from error
+        except NotImplementedError:
+            pass  # a file system without locks: as before there were any
+
+    def release(self) -> None:
+        """Let others correct the sample."""
+        self._lock.release()
 
 
 def _holder(note: Path) -> str:

@@ -186,7 +186,7 @@ def _copy_tables(source: sqlite3.Connection, copy: sqlite3.Connection) -> int | 
                 with contextlib.suppress(sqlite3.Error):  # a row that breaks the table's own rules
                     statement = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
                     total += copy.execute(statement, row).rowcount
-    for table in ("results", "counts", "errors"):
+    for table in ("results", "counts", "errors", "ood", "accepted", "uncertain"):
         copy.execute(f"DELETE FROM {table} WHERE run NOT IN (SELECT run FROM runs)")
     copy.execute("COMMIT")
     return total

@@ -36,6 +36,11 @@ class RunRecord:
     options: dict[str, Any]
     created: float
 
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether it keeps entropy and confidence; predictions of other programs have none."""
+        return not self.options.get("imported", False)
+
 
 @dataclass(frozen=True, slots=True)
 class ResultRecord:

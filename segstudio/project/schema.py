@@ -71,9 +71,70 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, sample_id)
     ) STRICT;
     """,
+    # Beside the scores: what a sample holds by category of another label space, what its image
+    # looks like, and what a person chose for this project. Again the blobs come last.
+    """
+    CREATE TABLE ood (
+        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+        sample_id TEXT NOT NULL,
+        target TEXT NOT NULL,
+        components_target TEXT,
+        counts BLOB NOT NULL,
+        components BLOB,
+        PRIMARY KEY (run, sample_id)
+    ) STRICT;
+    CREATE TABLE image_facts (
+        sample_id TEXT PRIMARY KEY,
+        file TEXT NOT NULL,
+        pixels INTEGER NOT NULL,
+        brightness REAL NOT NULL,
+        contrast REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE project_notes (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    # Reviewing: a comment and the time worked, regions left as they are, uncertain regions.
+    """
+    ALTER TABLE reviews ADD COLUMN comment TEXT NOT NULL DEFAULT '';
+    ALTER TABLE reviews ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+    CREATE TABLE accepted (
+        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        sample_id TEXT NOT NULL,
+        row INTEGER NOT NULL,
+        column INTEGER NOT NULL,
+        area INTEGER NOT NULL,
+        batch INTEGER NOT NULL,
+        PRIMARY KEY (run, kind, sample_id, row, column, area)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE uncertain (
+        run TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+        sample_id TEXT NOT NULL,
+        finished REAL NOT NULL,
+        level INTEGER NOT NULL,
+        mean_entropy REAL NOT NULL,
+        classes BLOB NOT NULL,
+        regions BLOB NOT NULL,
+        PRIMARY KEY (run, sample_id)
+    ) STRICT;
+    """,
 )
 
-TABLES = ("runs", "results", "counts", "errors", "reviews", "corrections")
+TABLES = (
+    "runs",
+    "results",
+    "counts",
+    "errors",
+    "ood",
+    "accepted",
+    "uncertain",
+    "reviews",
+    "corrections",
+    "image_facts",
+    "project_notes",
+)
 """All tables, those that others refer to first."""
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segstudio.core.errors import UnreadableImageError
+from segstudio.datasets.containers import find_container, stat_source
 
 __all__ = ["FileSignature", "look_again", "sign_file"]
+
+
+_END_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class FileSignature:
     mtime_ns : int
         Time of the last change, nanoseconds since the epoch.
     digest : str
-        SHA-256 of the content, hexadecimal.
+        SHA-256 of the content, hexadecimal; for a sample inside a file (a frame, a cell) of its
+        place there and both ends of the file.
     """
 
     size: int
@@ -42,7 +47,7 @@ def sign_file(path: Path) -> FileSignature:
         When it cannot be read.
     """
     try:
-        state = path.stat()
+        state = stat_source(path)
         return FileSignature(state.st_size, state.st_mtime_ns, _digest(path))
     except IsADirectoryError as error:
         raise UnreadableImageError(f"{path} is a folder, not an image.") from error
@@ -72,7 +77,7 @@ def look_again(
         When the result was entered, seconds since the epoch.
     """
     try:
-        state = path.stat()
+        state = stat_source(path)
         if signature is None:
             return state.st_mtime > finished, None
         if state.st_size != signature.size:
@@ -87,5 +92,16 @@ def look_again(
 
 
 def _digest(path: Path) -> str:
+    found = find_container(path)
+    if found is not None:
+        return _digest_of_entry(*found)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_entry(file: Path, place: str) -> str:
+    # Reading a video whole for each of its frames would take longer than predicting them.
+    with file.open("rb") as stream:
+        head = stream.read(_END_BYTES)
+        stream.seek(max(len(head), stream.seek(0, 2) - _END_BYTES))
+        return hashlib.sha256(place.encode() + b"\0" + head + stream.read()).hexdigest()

@@ -20,7 +20,9 @@ from segstudio.core.errors import CorruptProjectError, UnknownNameError, WriteEr
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import did_you_mean
 from segstudio.project.records import ErrorRecord, ResultRecord, RunRecord
+from segstudio.project.reviews import ReviewTables
 from segstudio.project.schema import migrate
+from segstudio.project.side_tables import SideTables
 from segstudio.project.signature import FileSignature
 
 __all__ = ["ErrorRecord", "ResultRecord", "RunRecord", "Store"]
@@ -30,7 +32,7 @@ _CHECKED_BYTES = 1 << 25
 """Larger files are not checked as a whole on opening; damage shows when it is met."""
 
 
-class Store:
+class Store(SideTables, ReviewTables):
     """A project's database.
 
     One object may be used from several threads; several processes may open the same file.
@@ -202,7 +204,7 @@ class Store:
     def forget_results(self, run: str) -> None:
         """Forget what a run has finished, so that it starts again."""
         with self._transaction() as connection:
-            for table in ("results", "counts", "errors"):
+            for table in ("results", "counts", "errors", "ood"):
                 connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
     # -- results ----------------------------------------------------------------------------
@@ -227,7 +229,7 @@ class Store:
         """
         with self._transaction() as connection:
             self._enter(connection, run, sample_id, None, seconds, signature)
-            for table in ("counts", "errors"):
+            for table in ("counts", "errors", "ood"):
                 connection.execute(
                     f"DELETE FROM {table} WHERE run = ? AND sample_id = ?", (run, sample_id)
                 )
@@ -344,29 +346,26 @@ class Store:
         found = ((key, self._query(query, (run, key))) for key in sample_ids)
         return {key: rows[0] for key, rows in found if rows}
 
-    # -- reviews and corrections ------------------------------------------------------------
+    # -- corrections ------------------------------------------------------------------------
 
-    def set_review(self, sample_id: str, state: str) -> None:
-        """Set a sample's review state."""
+    def add_correction(
+        self, sample_id: str, label_space: LabelSpace, source: str | None, *, renew: bool = False
+    ) -> int:
+        """Enter a saved correction and return its revision, from 1.
+
+        With ``renew`` the last revision is entered again instead of a new one.
+        """
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO reviews VALUES (?, ?)", (sample_id, state))
-
-    def reviews(self) -> dict[str, str]:
-        """Return review states by sample."""
-        return dict(self._query("SELECT sample_id, state FROM reviews"))
-
-    def add_correction(self, sample_id: str, label_space: LabelSpace, source: str | None) -> int:
-        """Enter a saved correction and return its revision, from 1."""
-        with self._transaction() as connection:
-            row = connection.execute(
-                "SELECT coalesce(max(revision), 0) + 1 FROM corrections WHERE sample_id = ?",
+            (last,) = connection.execute(
+                "SELECT coalesce(max(revision), 0) FROM corrections WHERE sample_id = ?",
                 (sample_id,),
             ).fetchone()
+            revision = int(last) if renew and last else int(last) + 1
             connection.execute(
-                "INSERT INTO corrections VALUES (?, ?, ?, ?, ?)",
-                (sample_id, row[0], json.dumps(label_space.to_json()), source, time.time()),
+                "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?, ?)",
+                (sample_id, revision, json.dumps(label_space.to_json()), source, time.time()),
             )
-            return int(row[0])
+            return revision
 
     def correction_label_space(self, sample_id: str) -> LabelSpace | None:
         """Return the label space of a sample's saved correction, None when there is none."""
@@ -378,6 +377,14 @@ class Store:
         if not rows:
             return None
         return LabelSpace.from_json(json.loads(rows[0][0]), f"The correction of {sample_id}")
+
+    def correction_origins(self) -> dict[str, str | None]:
+        """Return by corrected sample the source that its first revision started from."""
+        rows = self._query(
+            "SELECT sample_id, source FROM corrections GROUP BY sample_id "
+            "HAVING revision = min(revision)"
+        )
+        return dict(rows)
 
     def corrected_samples(self) -> set[str]:
         """Return the samples that have a saved correction."""

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from segstudio.core.errors import SegStudioError, SizeMismatchError, UsageError
+from segstudio.core.atomic import make_folder
+from segstudio.core.errors import SegStudioError, UsageError, WriteError
 from segstudio.core.label_space import LabelSpace
-from segstudio.core.types import LabelMap, Sample
+from segstudio.core.types import LabelMap
 from segstudio.datasets.base import Dataset
-from segstudio.datasets.encoding import write_label_map
-from segstudio.datasets.images import read_image_size, read_source_map
-from segstudio.editing.document import MaskDocument, fingerprint
-from segstudio.editing.history import HistoryPool
-from segstudio.editing.journal import Journal, JournalHeader, Recovered, recover
+from segstudio.editing.document import MaskDocument
+from segstudio.editing.journal import Journal
 from segstudio.editing.live_scores import LiveConfusion
-from segstudio.editing.recovery import open_recovered
 from segstudio.project.layout import ProjectLayout
+from segstudio.project.locks import CorrectionLock
+from segstudio.project.mask_file import MaskFile
 from segstudio.project.store import Store
-from segstudio.session.targets import build_target_reader
+from segstudio.session.beginnings import GROUND_TRUTH, Beginnings, read_mask
+from segstudio.session.saving import Saving
 
 __all__ = ["GROUND_TRUTH", "Correction", "Corrections"]
-
-GROUND_TRUTH = "ground-truth"
-"""The source of a correction that starts from the ground truth."""
 
 
 @dataclass(eq=False)
@@ -51,6 +47,16 @@ class Correction:
     recovered_strokes : int
         Strokes taken over from a journal that was not saved.
     journal : Journal
+    file : MaskFile
+        Where it is saved.
+    lock : CorrectionLock
+        Keeps other windows out.
+    note : str
+        A sentence on strokes that could not be brought back, else "".
+    continues_revision : bool
+        Whether the next save belongs to the same revision as the last.
+    saving : Lock
+        Held while it is written.
     """
 
     sample_id: str
@@ -61,6 +67,11 @@ class Correction:
     live: LiveConfusion | None
     recovered_strokes: int
     journal: Journal
+    file: MaskFile
+    lock: CorrectionLock
+    note: str = ""
+    continues_revision: bool = False
+    saving: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Corrections:
@@ -70,17 +81,28 @@ class Corrections:
     ----------
     dataset : Dataset
     layout, store : ProjectLayout, Store
+    report : callable
+        Receives sentences of saves that nobody waits for; from any thread.
     """
 
-    def __init__(self, dataset: Dataset, layout: ProjectLayout, store: Store) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        layout: ProjectLayout,
+        store: Store,
+        report: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
         self._dataset = dataset
+        self._report = report
+        self._start_from = Beginnings(dataset, layout, store)
         self._layout = layout
         self._store = store
-        self._pool = HistoryPool()
         self._open: dict[str, Correction] = {}
         # Two threads that open one sample must get one document: strokes on a second one would
         # never be saved.
         self._lock = threading.RLock()
+        self._leaving: dict[str, Future[bool]] = {}
+        self._leaver: ThreadPoolExecutor | None = None
 
     def unsaved(self) -> list[str]:
         """Return the samples whose journal holds strokes that were never saved."""
@@ -112,28 +134,64 @@ class Corrections:
         SegStudioError
             When a file cannot be read.
         """
-        with self._lock:
-            if sample_id not in self._open:
-                self._open[sample_id] = self._start(sample_id, source, fallback)
-            return self._open[sample_id]
+        while True:
+            with self._lock:
+                leaving = self._leaving.get(sample_id)
+                if leaving is None:
+                    if sample_id not in self._open:
+                        self._open[sample_id] = self._start(sample_id, source, fallback)
+                    return self._open[sample_id]
+            leaving.result()  # it is being saved just now
 
-    def _start(
-        self, sample_id: str, source: str | None, fallback: LabelSpace | None
-    ) -> Correction:
+    def _start(self, sample_id: str, source: str | None, fallback: LabelSpace | None) -> Correction:
         """Make a correction; see `open`."""
         sample = self._dataset.sample(sample_id)
-        space = self._space(sample_id, source, fallback)
-        source_map = self._source_map(sample, source, space)
-        saved = self._saved(sample, space)
-        base = source_map if saved is None else saved
-        document, journal, recovered = self._with_journal(sample, base, space)
-        live = self._live(sample, document, space)
+        layout = self._layout
+        lock = CorrectionLock(layout.correction_lock(sample_id), sample_id)
+        try:
+            space = self._start_from.space(sample_id, source, fallback)
+            source_map = self._start_from.source_map(sample, source, space)
+            file = MaskFile(
+                layout.correction(sample_id),
+                backup=layout.correction_backup(sample_id),
+                conflict=layout.correction_conflict(sample_id),
+            )
+            saved = self._start_from.saved(sample, space)
+            base = source_map if saved is None else saved
+            document, journal, recovered, note = self._start_from.with_journal(sample, base, space)
+        except BaseException:
+            lock.release()
+            raise
+        live = self._start_from.live(sample, document, space)
         return Correction(
-            sample_id, document, space, source, source_map, live, recovered, journal
+            sample_id,
+            document,
+            space,
+            source,
+            source_map,
+            live,
+            recovered,
+            journal,
+            file,
+            lock,
+            note,
         )
 
+    def begin_save(self, sample_id: str, *, automatic: bool = False) -> Saving:
+        """Begin to save a correction; see `Saving`.
+
+        Raises
+        ------
+        UsageError
+            When the sample is not open, or a stroke is not finished.
+        """
+        correction = self._open.get(sample_id)
+        if correction is None:
+            raise UsageError(f"{sample_id} is not open for correction.")
+        return Saving(correction, self._store, self._report, automatic=automatic)
+
     def save(self, sample_id: str) -> Path:
-        """Write a correction over its file and empty its journal.
+        """Write a correction over its file and empty its journal, in one go.
 
         Raises
         ------
@@ -142,16 +200,156 @@ class Corrections:
         WriteError
             When it cannot be written; the strokes stay in the journal.
         """
+        saving = self.begin_save(sample_id)
+        saving.write()
+        saving.finish()
+        return self._layout.correction(sample_id)
+
+    def previous(self, sample_id: str) -> LabelMap | None:
+        """Return the revision before the one worked on, None when there is none.
+
+        Raises
+        ------
+        SegStudioError
+            When its file cannot be read or does not fit the label space.
+        """
         correction = self._open.get(sample_id)
-        if correction is None:
-            raise UsageError(f"{sample_id} is not open for correction.")
+        if correction is None or not correction.file.backup.exists():
+            return None
+        return read_mask(correction.file.backup, correction.label_space)
+
+    def read_saved(self, sample_id: str) -> LabelMap | None:
+        """Return the saved correction of a sample, None when there is none.
+
+        Raises
+        ------
+        SegStudioError
+            When its file cannot be read or does not fit its label space.
+        """
+        space = self._store.correction_label_space(sample_id)
         path = self._layout.correction(sample_id)
-        write_label_map(path, correction.document.label_map)
-        self._store.add_correction(sample_id, correction.label_space, correction.source)
-        # Only now: until the file is in place the journal is all there is.
-        correction.journal.truncate(correction.document.fingerprint())
-        correction.document.mark_saved()
-        return path
+        return None if space is None or not path.exists() else read_mask(path, space)
+
+    def remove(self, sample_id: str, *, source: str) -> bool:
+        """Remove a saved correction that comes from ``source`` and was not painted on since.
+
+        Its file becomes the backup.  Returns whether it was removed: not when the sample is open,
+        has strokes that are not saved, or was saved again.
+        """
+        with self._lock:
+            path = self._layout.correction(sample_id)
+            busy = sample_id in self._open or sample_id in self._leaving
+            if busy or self._layout.journal(sample_id).exists() or not path.exists():
+                return False
+            if self._store.correction_sources(sample_id) != [source]:
+                return False
+            backup = self._layout.correction_backup(sample_id)
+            make_folder(backup.parent)
+            try:
+                path.replace(backup)
+            except OSError as error:
+                raise WriteError.from_os_error(path, error) from error
+            self._store.forget_correction(sample_id)
+            self._start_from.pool.forget(sample_id)
+            return True
+
+    def leave(self, sample_id: str) -> Future[bool]:
+        """Save what is unsaved and close a correction, in a thread; nothing is waited for.
+
+        Called where strokes come from.  Opening the sample again waits until it is done.  What
+        cannot be saved stays in the journal and is reported.
+
+        Returns
+        -------
+        Future of bool
+            Whether something was saved; it never fails.
+        """
+        with self._lock:
+            correction = self._open.pop(sample_id, None)
+            future: Future[bool]
+            if correction is None:
+                future = Future()
+                future.set_result(False)
+                return future
+            correction.document.abort_stroke()
+            if correction.live is not None:
+                correction.live.close()
+            if self._leaver is None:
+                self._leaver = ThreadPoolExecutor(1, thread_name_prefix="corrections")
+            future = self._leaver.submit(self._put_away, correction)
+            self._leaving[sample_id] = future
+        return future
+
+    @contextlib.contextmanager
+    def borrowed(
+        self, sample_id: str, *, source: str | None, fallback: LabelSpace | None = None
+    ) -> Iterator[Correction]:
+        """Open a sample that nobody has open, change it in any thread, and save it at the end.
+
+        Whoever opens it meanwhile waits.  When the body fails nothing is saved.  Strokes that were
+        not saved before are saved with it.
+
+        Raises
+        ------
+        UsageError
+            When the sample is open.
+        SegStudioError
+            See `open` and `save`.
+        """
+        lent: Future[bool] = Future()
+        while True:
+            with self._lock:
+                if sample_id in self._open:
+                    raise UsageError(f"{sample_id} is being painted; go to another image first.")
+                leaving = self._leaving.get(sample_id)
+                if leaving is None:
+                    self._leaving[sample_id] = lent
+                    break
+            leaving.result()
+        correction: Correction | None = None
+        try:
+            correction = self._start(sample_id, source, fallback)
+            if correction.live is not None:
+                correction.live.close()
+            yield correction
+            if correction.document.is_dirty:
+                saving = Saving(correction, self._store, self._report, automatic=False)
+                saving.write()
+                saving.finish()
+        finally:
+            try:
+                if correction is not None:
+                    self._shut(correction)
+            finally:
+                with self._lock:
+                    del self._leaving[sample_id]
+                lent.set_result(True)
+
+    def _put_away(self, correction: Correction) -> bool:
+        saved = False
+        try:
+            if correction.document.is_dirty:
+                saving = Saving(correction, self._store, self._report, automatic=True)
+                # Nobody is told: the document's listeners live in another thread.
+                saved = saving.write()
+        except SegStudioError as error:
+            self._report(f"{error} The strokes are kept in the journal.")
+        finally:
+            try:
+                self._shut(correction)
+            except SegStudioError as error:
+                self._report(str(error))
+            with self._lock:
+                del self._leaving[correction.sample_id]
+        return saved
+
+    @staticmethod
+    def _shut(correction: Correction) -> None:
+        try:
+            correction.document.close()
+            correction.journal.close()
+        finally:
+            correction.lock.release()
 
     def release(self, sample_id: str) -> None:
         """Close a correction; unsaved strokes stay in its journal, its history in memory."""
@@ -161,125 +359,12 @@ class Corrections:
                 return
             if correction.live is not None:
                 correction.live.close()
-            correction.document.close()
-            correction.journal.close()
+            self._shut(correction)
 
     def close(self) -> None:
-        """Close every correction."""
+        """Close every correction, once those that are left are saved."""
+        if self._leaver is not None:
+            self._leaver.shutdown()
+            self._leaver = None
         for sample_id in list(self._open):
             self.release(sample_id)
-
-    # -- what a correction starts from ------------------------------------------------------
-
-    def _space(self, sample_id: str, source: str | None, fallback: LabelSpace | None) -> LabelSpace:
-        saved = self._store.correction_label_space(sample_id)
-        if saved is not None and self._layout.correction(sample_id).exists():
-            return saved
-        if source is not None and source != GROUND_TRUTH:
-            return self._store.run(source).label_space
-        space = self._dataset.label_space or fallback
-        if space is None:
-            raise UsageError(
-                "Nothing says which classes to paint: run a model or choose a label space first."
-            )
-        return space
-
-    def _source_map(self, sample: Sample, source: str | None, space: LabelSpace) -> LabelMap:
-        if source is None:
-            return self._empty(sample, space)
-        if source == GROUND_TRUTH:
-            return self._dataset.read_target(sample, space)
-        path = self._layout.layer(source, "labels", sample.sample_id)
-        if not path.exists():
-            raise UsageError(f"The run {source} has no prediction of {sample.sample_id} yet.")
-        label_map = read_source_map(path).astype(space.dtype)
-        space.check(label_map, path)
-        return label_map
-
-    def _saved(self, sample: Sample, space: LabelSpace) -> LabelMap | None:
-        path = self._layout.correction(sample.sample_id)
-        if not path.exists():
-            return None
-        label_map = read_source_map(path).astype(space.dtype)
-        space.check(label_map, path)
-        return label_map
-
-    @staticmethod
-    def _empty(sample: Sample, space: LabelSpace) -> LabelMap:
-        return np.full(read_image_size(sample.image_path), space.ignore_index, space.dtype)
-
-    def _with_journal(
-        self, sample: Sample, base: LabelMap, space: LabelSpace
-    ) -> tuple[MaskDocument, Journal, int]:
-        """Make the document, with the strokes of its journal when there are any.
-
-        A journal that does not fit in size is set aside by `Journal`, never overwritten.
-        """
-        path = self._layout.journal(sample.sample_id)
-        history = self._pool.history(sample.sample_id)
-        found = recover(path)
-        document, count, on_its_base = None, 0, False
-        if found is not None and found.strokes:
-            base = self._painted_on(found, sample, base, space)
-            on_its_base = fingerprint(base) == found.base_fingerprint
-            with contextlib.suppress(SizeMismatchError):
-                document, count = open_recovered(
-                    found,
-                    base,
-                    classes=len(space),
-                    ignore_index=space.ignore_index,
-                    history=history,
-                )
-        if document is None:
-            document = MaskDocument(
-                base, classes=len(space), ignore_index=space.ignore_index, history=history
-            )
-        height, width = document.shape
-        header = JournalHeader(
-            sample.sample_id, fingerprint(base), height, width, document.dtype.name
-        )
-        document.journal = Journal(path, header, resumed=found if on_its_base else None)
-        if count and not on_its_base:
-            # The old journal was set aside; what it held goes into the new one.
-            _enter_again(document, count)
-        return document, document.journal, count
-
-    def _painted_on(
-        self, found: Recovered, sample: Sample, base: LabelMap, space: LabelSpace
-    ) -> LabelMap:
-        """Return the label map of a journal's fingerprint, ``base`` when none has it."""
-        for candidate in (base, *self._candidates(sample, space)):
-            if fingerprint(candidate) == found.base_fingerprint:
-                return candidate
-        return base
-
-    def _candidates(self, sample: Sample, space: LabelSpace) -> Iterator[LabelMap]:
-        yield self._empty(sample, space)
-        for record in self._store.runs():
-            with contextlib.suppress(SegStudioError):
-                yield self._source_map(sample, record.run, space)
-        if sample.target_path is not None:
-            with contextlib.suppress(SegStudioError):
-                yield self._source_map(sample, GROUND_TRUTH, space)
-
-    def _live(
-        self, sample: Sample, document: MaskDocument, space: LabelSpace
-    ) -> LiveConfusion | None:
-        if sample.target_path is None:
-            return None
-        try:
-            reader = build_target_reader(self._dataset, space)
-            return None if reader is None else LiveConfusion(reader.read_target(sample), document)
-        except SegStudioError:
-            return None  # no comparable ground truth: painting goes on without live scores
-
-
-def _enter_again(document: MaskDocument, count: int) -> None:
-    """Write the last ``count`` strokes of a document's history into its journal."""
-    journal, document.journal = document.journal, None
-    undone = 0
-    while undone < count and document.undo() is not None:
-        undone += 1
-    document.journal = journal
-    for _ in range(undone):
-        document.redo()

@@ -251,9 +251,7 @@ class ModelCard(QWidget):
         if model.licence and model.licence not in card:
             licence = f"- **Licence:** {model.licence}\n"
         self.text.setMarkdown("")
-        _fill(
-            self.text.document(), f"{card}\n{licence}\n{costs_markdown(model, self._costs)}"
-        )
+        _fill(self.text.document(), f"{card}\n{licence}\n{costs_markdown(model, self._costs)}")
         self.text.moveCursor(QTextCursor.MoveOperation.Start)
         bar.setValue(place if self._keep_place else 0)
 

@@ -138,9 +138,7 @@ class ModelsDialog(QDialog):
         self.table.doubleClicked.connect(lambda _index: self._do())
         self.download.clicked.connect(lambda _checked=False: self._on_download())
         self.run.clicked.connect(lambda _checked=False: self.run_requested.emit(self._chosen))
-        self.remove.clicked.connect(
-            lambda _checked=False: self.remove_requested.emit(self._chosen)
-        )
+        self.remove.clicked.connect(lambda _checked=False: self.remove_requested.emit(self._chosen))
 
     # -- what is shown ------------------------------------------------------------------------
 

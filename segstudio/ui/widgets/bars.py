@@ -45,9 +45,7 @@ class TopBar(QWidget):
         self.setFixedHeight(5 * GRID + 4)
         self.menus = QMenuBar()
         build_menus(self.menus, actions)
-        self._workspaces = Segmented(
-            [actions[f"workspace_{name}"] for name in WORKSPACES], self
-        )
+        self._workspaces = Segmented([actions[f"workspace_{name}"] for name in WORKSPACES], self)
         self.dataset = ElidedLabel("", mode=Qt.TextElideMode.ElideMiddle, role="muted")
         self.run = QPushButton("Run")
         self.run.setIcon(icon("run", role="on_accent"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -248,9 +249,7 @@ def _strip(area: QRect, cell: QRectF, columns: bool) -> QRectF:
     return QRectF(area.left() - _STRIP - 2, cell.top() + gap, _STRIP, cell.height() - gap)
 
 
-def _paint_name(
-    painter: QPainter, area: QRect, cell: QRectF, name: str, *, columns: bool
-) -> None:
+def _paint_name(painter: QPainter, area: QRect, cell: QRectF, name: str, *, columns: bool) -> None:
     metrics, elide = painter.fontMetrics(), Qt.TextElideMode.ElideRight
     flags = int(Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextDontClip)
     if not columns:
@@ -277,9 +276,15 @@ def paint_marks(
     *,
     chosen: tuple[int, int] | None,
     hovered: tuple[int, int] | None,
+    selected: Collection[int] = (),
 ) -> None:
-    """Paint the chosen cell, and row, column and names under the pointer, by place in the view."""
+    """Paint the chosen cell, and row, column and names under the pointer, by place in the view.
+
+    ``selected`` are classes whose names are marked.
+    """
     area = place.area
+    if selected:
+        _paint_selected(painter, cells, place, selected)
     painter.save()
     painter.setClipRect(area.adjusted(-1, -1, 1, 1))
     if chosen is not None:
@@ -299,6 +304,25 @@ def paint_marks(
     painter.restore()
     if hovered is not None:
         _paint_hovered_names(painter, cells, place, hovered)
+
+
+def _paint_selected(
+    painter: QPainter, cells: Cells, place: Geometry, selected: Collection[int]
+) -> None:
+    """Mark the names of selected classes at both edges."""
+    area, soft = place.area, QColor(theme().color("accent"))
+    soft.setAlpha(70)
+    for columns in (False, True):
+        order = cells.view.columns if columns else cells.view.rows
+        for number in place.in_view()[1 if columns else 0]:
+            if int(order[number]) not in selected:
+                continue
+            cell = place.cell(0, number) if columns else place.cell(number, 0)
+            if columns:
+                room = QRectF(cell.left(), 0, cell.width(), area.top() - _STRIP - 3)
+            else:
+                room = QRectF(0, cell.top(), area.left() - _STRIP - 3, cell.height())
+            painter.fillRect(room, soft)
 
 
 def _paint_hovered_names(

@@ -6,6 +6,7 @@ paints that pixmap and a few lines.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -29,6 +31,18 @@ from segstudio.ui.widgets.heat_cells import Cells, Geometry, paint_cells, paint_
 __all__ = ["HeatMap"]
 
 _DRAG = 4
+_KEYS = {
+    Qt.Key.Key_M: "merge",
+    Qt.Key.Key_H: "hide",
+    Qt.Key.Key_S: "scale",
+    Qt.Key.Key_O: "order",
+    Qt.Key.Key_R: "diagonal",
+    Qt.Key.Key_Plus: "closer",
+    Qt.Key.Key_Equal: "closer",
+    Qt.Key.Key_Minus: "farther",
+    Qt.Key.Key_Home: "fit",
+    Qt.Key.Key_Escape: "unselect",
+}
 _STEPS = {
     Qt.Key.Key_Left: (0, -1),
     Qt.Key.Key_Right: (0, 1),
@@ -48,6 +62,11 @@ class HeatMap(QWidget):
         Target and prediction as class indices; a prediction of C is the ignored one.
     row_clicked, column_clicked : Signal(int)
         The class whose name was clicked.
+    class_toggled : Signal(int)
+        The class whose name was clicked with Ctrl held, or whose row Space was pressed in.
+    key_pressed : Signal(str)
+        What a key asks for: "merge", "hide", "scale", "order", "diagonal", "closer", "farther",
+        "fit", "unselect", "undo" or "redo".
     menu_requested : Signal(int, QPoint)
         A class's name was right-clicked, at this place of the screen; -1 elsewhere.
     """
@@ -56,6 +75,8 @@ class HeatMap(QWidget):
     cell_clicked = Signal(int, int)
     row_clicked = Signal(int)
     column_clicked = Signal(int)
+    class_toggled = Signal(int)
+    key_pressed = Signal(str)
     menu_requested = Signal(int, QPoint)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -69,6 +90,7 @@ class HeatMap(QWidget):
         self._corner = (0.0, 0.0)  # column, row
         self._hover: tuple[int, int] | None = None
         self._chosen: tuple[int, int] | None = None  # class indices
+        self._selected: frozenset[int] = frozenset()
         self._press: tuple[QPointF, tuple[float, float]] | None = None
         self._dragged = False
         self.setMouseTracking(True)
@@ -91,6 +113,11 @@ class HeatMap(QWidget):
     def set_chosen(self, cell: tuple[int, int] | None) -> None:
         """Mark the cell with this target and prediction."""
         self._chosen = cell
+        self.update()
+
+    def set_selected(self, classes: Collection[int]) -> None:
+        """Mark the names of these classes."""
+        self._selected = frozenset(classes)
         self.update()
 
     def fit(self) -> None:
@@ -186,7 +213,14 @@ class HeatMap(QWidget):
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._cache)
         chosen = self._place(self._chosen)
-        paint_marks(painter, self._cells, geometry, chosen=chosen, hovered=self._hover)
+        paint_marks(
+            painter,
+            self._cells,
+            geometry,
+            chosen=chosen,
+            hovered=self._hover,
+            selected=self._selected,
+        )
         painter.end()
 
     # -- the pointer and keys -----------------------------------------------------------------
@@ -229,10 +263,13 @@ class HeatMap(QWidget):
         row, column = self._at(event.position())
         if row is not None and column is not None:
             self.cell_clicked.emit(*self._classes((row, column)))
-        elif row is not None:
-            self.row_clicked.emit(int(self._view.rows[row]))
-        elif column is not None:
-            self.column_clicked.emit(int(self._view.columns[column]))
+        elif row is not None or column is not None:
+            rows = row is not None
+            index = int(self._view.rows[row] if rows else self._view.columns[column])
+            if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+                self.class_toggled.emit(index)
+            else:
+                (self.row_clicked if rows else self.column_clicked).emit(index)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Ask for the menu of a class: its name's, or that of the cell's ground truth."""
@@ -258,10 +295,21 @@ class HeatMap(QWidget):
         super().resizeEvent(event)
         self._move_to(*self._corner)
 
+    def event(self, event: QEvent) -> bool:
+        """Take the matrix's keys before the window's actions do."""
+        is_key = event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent)
+        if is_key and _deed(event):  # type: ignore[arg-type]
+            event.accept()
+            return True
+        return super().event(event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Walk over the cells with the arrows; Enter chooses."""
+        """Walk over the cells with the arrows; Enter chooses, Space selects the row's class."""
         key = Qt.Key(event.key())
-        if self._view is None:
+        deed = _deed(event)
+        if deed:
+            self.key_pressed.emit(deed)
+        elif self._view is None:
             super().keyPressEvent(event)
         elif key in _STEPS:
             rows, columns = self._view.values.shape
@@ -272,5 +320,19 @@ class HeatMap(QWidget):
             )
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._hover is not None:
             self.cell_clicked.emit(*self._classes(self._hover))
+        elif key == Qt.Key.Key_Space and self._hover is not None:
+            self.class_toggled.emit(self._classes(self._hover)[0])
         else:
             super().keyPressEvent(event)
+
+
+def _deed(event: QKeyEvent) -> str:
+    """Return what a key asks for, "" for none of the matrix's own."""
+    if event.matches(QKeySequence.StandardKey.Undo):
+        return "undo"
+    if event.matches(QKeySequence.StandardKey.Redo):
+        return "redo"
+    plain = Qt.KeyboardModifier.KeypadModifier | Qt.KeyboardModifier.ShiftModifier
+    if event.modifiers() & ~plain:
+        return ""
+    return _KEYS.get(Qt.Key(event.key()), "")

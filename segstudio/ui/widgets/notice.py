@@ -76,9 +76,7 @@ class NoticeArea(QWidget):
         self._layout.setSpacing(0)
         self._notices: dict[str, Notice] = {}
 
-    def show_notice(
-        self, topic: str, notice: Notice, *, seconds: float | None = None
-    ) -> None:
+    def show_notice(self, topic: str, notice: Notice, *, seconds: float | None = None) -> None:
         """Show a strip until it is closed, replaced, or some seconds have passed."""
         self.dismiss(topic)
         self._notices[topic] = notice

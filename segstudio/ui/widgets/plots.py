@@ -1,4 +1,4 @@
-"""Two plots of how sure a model was: calibration, and entropy of right and wrong pixels."""
+"""Plots of how sure a model was: calibration, entropy of right and wrong pixels, sparsification."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPol
 from PySide6.QtWidgets import QWidget
 
 from segstudio.metrics.counts import LEVELS
-from segstudio.metrics.uncertainty import Reliability, right_and_wrong
+from segstudio.metrics.uncertainty import Reliability, right_and_wrong, sparsification
 from segstudio.ui.theme import GRID, theme
 
-__all__ = ["EntropyPlot", "ReliabilityPlot"]
+__all__ = ["EntropyPlot", "Plot", "ReliabilityPlot", "SparsificationPlot"]
 
 _LEFT, _TOP, _BOTTOM = 40, 28, 36
 _BINS = 64
 _NEAR = 8  # pixels from a line that the pointer takes
 
 
-class _Plot(QWidget):
+class Plot(QWidget):
     """A frame from 0 to 1 with a title above and words below."""
 
     title, across, upward = "", "", ""
@@ -37,7 +37,8 @@ class _Plot(QWidget):
         """Return where values are drawn."""
         return QRectF(self.rect().adjusted(_LEFT, _TOP, -GRID - 4, -_BOTTOM))
 
-    def _paint_frame(self, painter: QPainter, ticks: tuple[float, ...]) -> None:
+    def paint_frame(self, painter: QPainter, ticks: tuple[float, ...]) -> None:
+        """Paint title, grid and words; ``ticks`` are values of the upward axis."""
         colors, frame = theme(), self.frame()
         painter.setPen(colors.color("text"))
         bold = painter.font()
@@ -57,9 +58,7 @@ class _Plot(QWidget):
             painter.setPen(QPen(colors.color("border"), 1))
             painter.drawLine(QPointF(x, frame.top()), QPointF(x, frame.bottom()))
             painter.setPen(colors.color("muted"))
-            painter.drawText(
-                QRectF(x - 20, frame.bottom() + 2, 40, 16), center, f"{tick:g}"
-            )
+            painter.drawText(QRectF(x - 20, frame.bottom() + 2, 40, 16), center, f"{tick:g}")
         for tick in ticks:
             y = frame.bottom() - self._height(tick) * frame.height()
             painter.setPen(QPen(colors.color("border"), 1))
@@ -86,7 +85,7 @@ class _Plot(QWidget):
         return f"{tick:g}"
 
 
-class ReliabilityPlot(_Plot):
+class ReliabilityPlot(Plot):
     """Accuracy of the pixels by how confident the model was; calibrated is on the diagonal."""
 
     title, across, upward = "Reliability", "confidence", "accuracy"
@@ -107,7 +106,7 @@ class ReliabilityPlot(_Plot):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw a bar per bin and the diagonal."""
         painter = QPainter(self)
-        self._paint_frame(painter, (0.0, 0.25, 0.5, 0.75, 1.0))
+        self.paint_frame(painter, (0.0, 0.25, 0.5, 0.75, 1.0))
         colors, frame, diagram = theme(), self.frame(), self._diagram
         if diagram is not None:
             most = max(float(diagram.pixels.max(initial=0)), 1.0)
@@ -126,7 +125,72 @@ class ReliabilityPlot(_Plot):
         painter.end()
 
 
-class EntropyPlot(_Plot):
+class SparsificationPlot(Plot):
+    """Error rate of the pixels that remain when the most uncertain are taken away."""
+
+    title, across, upward = "Sparsification", "share taken away", "error rate left"
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        self._curves: tuple[NDArray[np.float64], ...] | None = None
+        self._peak = 1.0
+        super().__init__(parent)
+        self.setToolTip(
+            "Pixels of the highest entropy are taken away first: the line is the error rate of "
+            "those that remain, the dashed line that of an oracle which takes the wrong ones "
+            "first. The shaded area between them is the AUSE: 0 is best."
+        )
+
+    @property
+    def curves(self) -> tuple[NDArray[np.float64], ...] | None:
+        """What is drawn: share taken away, error rate, that of the oracle."""
+        return self._curves
+
+    def set_histogram(self, histogram: NDArray[np.int64] | None) -> None:
+        """Show another (..., 2, 256) histogram of entropy; one without pixels shows no line."""
+        self._curves = None
+        if histogram is not None and histogram.any():
+            self._curves = sparsification(histogram)
+            self._peak = max(float(np.max(self._curves[1:])), 1e-6)
+        self.update()
+
+    def _height(self, value: float) -> float:
+        return value / self._peak
+
+    def _tick_text(self, tick: float) -> str:
+        return f"{100 * tick:.2g} %"
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw both curves and the area between them."""
+        painter = QPainter(self)
+        self.paint_frame(painter, (0.0, self._peak / 2, self._peak))
+        colors, frame = theme(), self.frame()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if self._curves is not None:
+            removed, *rates = self._curves
+            lines = [
+                [
+                    QPointF(
+                        frame.left() + share * frame.width(),
+                        frame.bottom() - self._height(rate) * frame.height(),
+                    )
+                    for share, rate in zip(removed.tolist(), curve.tolist(), strict=True)
+                ]
+                for curve in rates
+            ]
+            fill = QColor(colors.color("accent"))
+            fill.setAlpha(70)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(fill)
+            painter.drawPolygon(QPolygonF(lines[0] + lines[1][::-1]))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(colors.color("accent"), 2))
+            painter.drawPolyline(QPolygonF(lines[0]))
+            painter.setPen(QPen(colors.color("text"), 1, Qt.PenStyle.DashLine))
+            painter.drawPolyline(QPolygonF(lines[1]))
+        painter.end()
+
+
+class EntropyPlot(Plot):
     """Entropy of right and of wrong pixels, with two lines that a person drags.
 
     Attributes
@@ -186,7 +250,7 @@ class EntropyPlot(_Plot):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw both curves and the lines."""
         painter = QPainter(self)
-        self._paint_frame(painter, (self._peak, self._peak / 4, self._peak / 16))
+        self.paint_frame(painter, (self._peak, self._peak / 4, self._peak / 16))
         colors, frame = theme(), self.frame()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if self._curves is not None:
@@ -211,9 +275,7 @@ class EntropyPlot(_Plot):
         edges = np.repeat(np.linspace(frame.left(), frame.right(), _BINS + 1), 2)
         heights = np.concatenate([[0.0], np.repeat(curve, 2), [0.0]])
         rise = np.sqrt(heights / self._peak) * frame.height()
-        return QPolygonF(
-            [QPointF(x, frame.bottom() - y) for x, y in zip(edges, rise, strict=True)]
-        )
+        return QPolygonF([QPointF(x, frame.bottom() - y) for x, y in zip(edges, rise, strict=True)])
 
     # -- dragging -----------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from segstudio.core.label_space import load_label_space
 from segstudio.project import schema
+from segstudio.project.reviews import Review
+from segstudio.project.side_tables import ImageFacts, OodRecord
 from segstudio.project.signature import FileSignature
 from segstudio.project.store import ErrorRecord, ResultRecord, Store
 
@@ -92,3 +94,60 @@ def test_a_project_of_the_second_version_gets_a_place_for_errors(tmp_path: Path)
         assert store.save_errors("enet", ErrorRecord("a.png", "key", b"e", b"r", 7.0))
     with closing(Store(path)) as store:
         assert store.errors("enet", ["a.png", "b.png"]) == {"a.png": (b"e", b"r")}
+
+
+def test_a_project_of_the_third_version_gets_the_side_tables(tmp_path: Path) -> None:
+    path = tmp_path / "project.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        # The first three steps are published and never change.
+        for step in schema.MIGRATIONS[:3]:
+            old.executescript(step)
+        old.execute("PRAGMA user_version = 3")
+        old.execute("INSERT INTO reviews VALUES ('a.png', 'corrected')")
+        tables = {name for (name,) in old.execute("SELECT name FROM sqlite_master")}
+        assert not tables & {"ood", "image_facts", "project_notes"}
+    with closing(Store(path)) as store:
+        assert store.reviews() == {"a.png": "corrected"}
+        assert store.note("view") is None and store.image_facts() == {}
+        run = store.begin_run("enet", "m", "id", SPACE, {})
+        assert store.ood_records(run) == []
+        store.set_note("view", "1")
+        store.set_note("view", "2")
+        facts = ImageFacts("10|20", 480, 0.25, 0.125)
+        store.save_image_facts([("a.png", facts)])
+        store.finish_sample(run, "a.png", seconds=1.0)
+        store.save_ood(run, [OodRecord("a.png", "key", b"counts"), OodRecord("b.png", "k", b"c")])
+        store.save_components(run, [("a.png", "level", b"matches")])
+    with closing(Store(path)) as store:
+        assert store.note("view") == "2"
+        assert store.image_facts() == {"a.png": facts}
+        assert store.ood_keys(run) == {"a.png": "key", "b.png": "k"}
+        assert store.ood_records(run) == [
+            OodRecord("a.png", "key", b"counts", "level", b"matches"),
+            OodRecord("b.png", "k", b"c"),
+        ]
+        store.save_ood(run, [OodRecord("a.png", "other", b"new")])
+        assert store.ood_records(run)[0] == OodRecord("a.png", "other", b"new")
+        store.finish_sample(run, "a.png", seconds=1.0)
+        assert store.ood_keys(run) == {"b.png": "k"}, "what was counted is no longer there"
+        store.forget_results(run)
+        assert store.ood_keys(run) == {}
+
+
+def test_a_project_of_the_fourth_version_can_be_reviewed(tmp_path: Path) -> None:
+    path = tmp_path / "project.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for step in schema.MIGRATIONS[:4]:
+            old.executescript(step)
+        old.execute("PRAGMA user_version = 4")
+        old.execute("INSERT INTO reviews VALUES ('a.png', 'corrected')")
+    with closing(Store(path)) as store:
+        assert store.review("a.png") == Review("corrected", "", 0.0)
+        store.set_review("a.png", "flagged", "blurred")
+        store.add_review_seconds("a.png", 2.5)
+        store.add_review_seconds("b.png", 1.0)
+        store.set_review("a.png", "checked")
+    with closing(Store(path)) as store:
+        assert store.review("a.png") == Review("checked", "blurred", 2.5)
+        assert store.reviews() == {"a.png": "checked"}
+        assert store.review_seconds() == {"a.png": 2.5, "b.png": 1.0}

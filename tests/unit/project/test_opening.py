@@ -41,7 +41,7 @@ def damage(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2 // size * size
+    middle = len(data) * 5 // 8 // size * size
     data[middle : middle + 4 * size] = b"\xaa" * (4 * size)
     path.write_bytes(data)
 
@@ -157,7 +157,7 @@ def test_a_project_of_an_older_version_that_cannot_be_written_can_be_read(path: 
 
 def test_what_a_killed_process_left_in_the_log_is_read_too(path: Path) -> None:
     writer = sqlite3.connect(path, isolation_level=None)
-    writer.execute("INSERT INTO reviews VALUES ('late.png', 'seen')")
+    writer.execute("INSERT INTO reviews (sample_id, state) VALUES ('late.png', 'seen')")
     log, main = Path(f"{path}-wal").read_bytes(), path.read_bytes()
     writer.close()
     Path(f"{path}-shm").unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from segstudio.core.errors import CorruptProjectError, UnknownNameError, WriteError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.project import schema
+from segstudio.project.reviews import Accepted, UncertainRecord
 from segstudio.project.store import ResultRecord, Store
 
 SPACE = load_label_space("camvid")
@@ -321,3 +323,31 @@ def test_a_kill_between_transactions_loses_nothing_that_was_finished(path: Path)
     assert store._query("PRAGMA integrity_check") == [("ok",)]
     store.finish_sample("enet", "after.png", seconds=0.0)
     store.close()
+
+
+def test_accepted_regions_are_taken_back_by_batch(store: Store) -> None:
+    run = begin(store)
+    first = [Accepted("a.png", 1, 2, 30), Accepted("b.png", 4, 5, 60)]
+    batch = store.accept(run, "error", first)
+    later = store.accept(run, "error", [first[0], Accepted("a.png", 9, 9, 9)])
+    assert later != batch and store.last_batch() == later
+    assert store.accepted(run, "error") == {*first, Accepted("a.png", 9, 9, 9)}
+    assert store.accepted(run, "error", "b.png") == {first[1]}
+    assert store.accepted(run, "uncertain") == set()
+    assert store.take_back(later) == 1, "what was accepted before is not of this batch"
+    assert store.accepted(run, "error") == set(first)
+    assert store.take_back(batch) == 2
+    assert store.accepted(run, "error") == set() and store.last_batch() is None
+
+
+def test_uncertain_regions_belong_to_the_prediction_they_were_found_in(store: Store) -> None:
+    run = begin(store)
+    store.finish_sample(run, "a.png", seconds=1.0)
+    finished = store.results(run)["a.png"].finished
+    record = UncertainRecord("a.png", finished, 128, 0.25, b"\x01\x00", b"rows")
+    assert store.save_uncertain(run, record)
+    assert store.uncertain_keys(run) == {"a.png": (finished, 128)}
+    assert store.uncertain(run) == {"a.png": record}
+    assert not store.save_uncertain(run, replace(record, finished=finished - 1))
+    assert not store.save_uncertain(run, replace(record, sample_id="b.png"))
+    assert store.uncertain(run) == {"a.png": record}

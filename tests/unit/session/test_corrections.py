@@ -129,7 +129,7 @@ def test_full_disk_keeps_the_strokes(
     def full(*arguments: object, **options: object) -> None:
         raise WriteError("Cannot write x.png: the disk is full; free some space and try again.")
 
-    monkeypatch.setattr("segstudio.session.corrections.write_label_map", full)
+    monkeypatch.setattr("segstudio.project.mask_file.replacing", full)
     with pytest.raises(WriteError, match="disk is full"):
         session.save_correction(sample_id)
     assert correction.document.is_dirty
