@@ -39,12 +39,15 @@ def _version(value: bool) -> None:
 
 def _build() -> typer.Typer:
     from segstudio.cli.bench import bench
+    from segstudio.cli.colors import colors
     from segstudio.cli.compare import compare
     from segstudio.cli.demo import demo
     from segstudio.cli.doctor import doctor
     from segstudio.cli.download import download_model
     from segstudio.cli.evaluate import evaluate
     from segstudio.cli.export import export
+    from segstudio.cli.finetune import finetune
+    from segstudio.cli.import_run import import_run
     from segstudio.cli.inspect import inspect_checkpoint
     from segstudio.cli.listing import list_things
     from segstudio.cli.look import look
@@ -74,11 +77,14 @@ def _build() -> typer.Typer:
     app.command("run")(run)
     app.command("evaluate")(evaluate)
     app.command("score")(score)
+    app.command("colors")(colors)
     app.command("compare")(compare)
     app.command("ood")(ood)
     app.command("look")(look)
     app.command("export")(export)
+    app.command("import-run")(import_run)
     app.command("train")(train)
+    app.command("finetune")(finetune)
     app.command("inspect")(inspect_checkpoint)
     app.command("download")(download_model)
     app.command("list")(list_things)

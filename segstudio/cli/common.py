@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +18,8 @@ from segstudio.core.options import option
 if TYPE_CHECKING:
     from segstudio.core.label_space import LabelMapping
     from segstudio.datasets.base import Dataset
+    from segstudio.project.layout import ProjectLayout
+    from segstudio.project.store import Store
     from segstudio.session.plugins import PluginInfo
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "find_project",
     "load_plugins",
     "open_run_dataset",
+    "open_to_read",
     "read_mapping",
     "say",
 ]
@@ -39,7 +44,8 @@ ModelsOption = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="Embedded model or path of a checkpoint; repeatable. See `segstudio list models`.",
+        help="Embedded model or path of a checkpoint, A+B for the ensemble of both; repeatable. "
+        "See `segstudio list models`.",
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -63,7 +69,10 @@ class RunOptions:
     project: str | None = option(None, "Folder of the results; DATASET/.segstudio by default.")
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
     precision: str = option(
-        "auto", "Arithmetic of the network; auto is fp32.", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "Arithmetic of the network: fp32 is exact, auto the fastest that keeps the labels of a "
+        "trained network.",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
     batch: str = option(
         "auto", "Images per pass of the network: auto (1 on a CPU, more on a GPU) or a number."
@@ -157,9 +166,9 @@ def open_run_dataset(path: Path, options: RunOptions) -> Dataset:
 
 def read_mapping(name: str | None) -> LabelMapping | None:
     """Return the mapping of ``--mapping``, None without one."""
-    from segstudio.core.label_space import load_mapping
+    from segstudio.session.mappings import find_mapping
 
-    return None if name is None else load_mapping(name)
+    return None if name is None else find_mapping(name).mapping
 
 
 def find_project(dataset_root: Path, project: str | None) -> Path:
@@ -184,3 +193,23 @@ def find_project(dataset_root: Path, project: str | None) -> Path:
     raise UsageError(
         f"There is no project in {candidates[0]} yet; run a model first, or name one with -m."
     )
+
+
+@contextlib.contextmanager
+def open_to_read(layout: ProjectLayout) -> Iterator[Store]:
+    """Open a project's store to read it; of a damaged one what is left, which is said.
+
+    Raises
+    ------
+    CorruptProjectError
+        When nothing can be read, or a newer SegStudio wrote it.
+    WriteError
+        When there is none.
+    """
+    from segstudio.project.opening import open_store
+
+    store, note = open_store(layout.database)
+    if note is not None:
+        say(note)
+    with contextlib.closing(store):
+        yield store

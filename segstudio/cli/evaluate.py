@@ -16,6 +16,7 @@ from segstudio.cli.common import (
     find_project,
     load_plugins,
     open_run_dataset,
+    open_to_read,
     read_mapping,
     say,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from segstudio.core.label_space import LabelMapping
     from segstudio.datasets.base import Dataset
     from segstudio.metrics.report import EvaluationReport
+    from segstudio.session.report_html import ReportSource
 
 __all__ = ["evaluate"]
 
@@ -40,7 +42,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write report.html there (scores, plots and failures in one file), "
+            help="Also write report.html there (scores, plots and failures in one file; error "
+            "regions are found first), "
             "report.json, classes.csv, samples.csv and confusion.csv.",
         ),
     ] = None,
@@ -97,9 +100,30 @@ def _write_report(
     layout = ProjectLayout(project)
     store = Store(layout.database)
     try:
-        write_html_report(result, folder, ReportSource(dataset, store, layout, mapping))
+        source = ReportSource(dataset, store, layout, mapping)
+        for run in result.runs:
+            _find_errors(run.run, source)
+        write_html_report(result, folder, source)
     finally:
         store.close()
+
+
+def _find_errors(run: str, source: ReportSource) -> None:
+    """Find the error regions that a run lacks: a report is never without them.
+
+    What cannot be analysed is named; the report counts what can.
+    """
+    from segstudio.cli.progress import StepDisplay
+    from segstudio.session.error_analysis import ErrorAnalysis
+
+    analysis = ErrorAnalysis(source.dataset, source.store, source.layout, mapping=source.mapping)
+    missing = analysis.missing(run)
+    with StepDisplay(f"error regions of {run}") as display:
+        entries = analysis.analyse(run, missing, is_cancelled=display.cancelled)
+        for done, entry in enumerate(entries, 1):
+            if entry.problem is not None:
+                say(f"{entry.sample_id} was not analysed: {entry.problem}")
+            display.report(done, len(missing))
 
 
 def _evaluate(
@@ -107,7 +131,6 @@ def _evaluate(
 ) -> tuple[EvaluationReport, Path, LabelMapping | None]:
     """Return the report of the named models, or of the runs that are there; project, mapping."""
     from segstudio.project.layout import ProjectLayout
-    from segstudio.project.store import Store
     from segstudio.session.evaluation import evaluate_runs
 
     if models:
@@ -124,8 +147,7 @@ def _evaluate(
             raise CancelledError("Interrupted: the predictions are kept.")
 
     layout = ProjectLayout(folder)
-    store = Store(layout.database)
-    try:
+    with open_to_read(layout) as store:
         runs = runs or [record.run for record in store.runs()]
         if not runs:
             raise UsageError(f"The project {folder} holds no runs yet; name a model with -m.")
@@ -133,5 +155,3 @@ def _evaluate(
             dataset, store, layout, runs, mapping=mapping, progress=count_progress
         )
         return result, folder, mapping
-    finally:
-        store.close()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.common import load_plugins, say
+from segstudio.cli.common import load_plugins, read_mapping, say
 from segstudio.cli.forms import parse_pairs
 from segstudio.core.errors import SegStudioError, UsageError
 
@@ -43,6 +43,15 @@ def export(
         list[str] | None,
         typer.Option("--set", help="Option of the exporter, name=value; repeatable."),
     ] = None,
+    format_of_source: Annotated[
+        str | None, typer.Option("--source-format", help="Format of the dataset.")
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            help="Mapping from the ground truth's label space, for exporters that compare with it."
+        ),
+    ] = None,
     existing: Annotated[
         Existing, typer.Option(help="What happens to files that are already there.")
     ] = Existing.REFUSE,
@@ -64,8 +73,14 @@ def export(
 
     session = Session()
     try:
-        session.open_dataset(dataset, split=split, label_space=label_space, project=folder)
-        items, space = session.export_items(what)
+        session.open_dataset(
+            dataset,
+            format=format_of_source,
+            split=split,
+            label_space=label_space,
+            project=folder,
+        )
+        items, space = session.export_items(what, mapping=read_mapping(mapping))
         written = exporter.write(
             items,
             output,

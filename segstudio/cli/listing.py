@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segstudio.cli.common import JsonFlag, find_project
+from segstudio.cli.common import JsonFlag, find_project, open_to_read
 from segstudio.core.errors import UnknownNameError, UsageError
 from segstudio.core.registry import did_you_mean
 
@@ -146,19 +145,15 @@ def _label_spaces() -> list[Entry]:
 
 
 def _mappings() -> list[Entry]:
-    from segstudio.core.label_space import load_mapping, mapping_names
-    from segstudio.core.resources import resource_path
+    from segstudio.session.mappings import known_mappings
 
     entries = []
-    for name in mapping_names():
-        mapping = load_mapping(name)
-        # The value holds what the numbers need; the sentence for people stays in its file.
-        text = resource_path("mappings", f"{name}.json").read_text(encoding="utf-8")
-        description = json_module.loads(text).get("description", "")
+    for document in known_mappings():
+        mapping = document.mapping
         entries.append(
             {
                 "name": mapping.name,
-                "description": description,
+                "description": document.description,
                 "source": mapping.source,
                 "target": mapping.target,
                 "pairs": len(mapping.pairs),
@@ -190,7 +185,6 @@ def _plugins() -> list[Entry]:
 
 def _runs(dataset: Path | None, project: Path | None) -> list[Entry]:
     from segstudio.project.layout import ProjectLayout
-    from segstudio.project.store import Store
 
     if dataset is None and project is None:
         raise UsageError(
@@ -200,8 +194,7 @@ def _runs(dataset: Path | None, project: Path | None) -> list[Entry]:
     if project is None and dataset is not None and not dataset.is_dir():
         raise UsageError(f"There is no folder {dataset}; check the path.")
     folder = find_project(dataset or Path(), None if project is None else str(project))
-    store = Store(ProjectLayout(folder).database)
-    try:
+    with open_to_read(ProjectLayout(folder)) as store:
         entries = []
         for record in store.runs():
             results = store.results(record.run).values()
@@ -215,15 +208,11 @@ def _runs(dataset: Path | None, project: Path | None) -> list[Entry]:
                     "done": done,
                     "failed": len(results) - done,
                     "options": record.options,
-                    "created": time.strftime(
-                        "%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)
-                    ),
+                    "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
                     "folder": str(ProjectLayout(folder).run_folder(record.run)),
                 }
             )
         return entries
-    finally:
-        store.close()
 
 
 KINDS: dict[str, Callable[[], list[Entry]]] = {

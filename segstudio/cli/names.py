@@ -6,12 +6,15 @@ __all__ = ["COMMANDS"]
 
 COMMANDS = (
     "bench",
+    "colors",
     "compare",
     "demo",
     "doctor",
     "download",
     "evaluate",
     "export",
+    "finetune",
+    "import-run",
     "inspect",
     "list",
     "look",

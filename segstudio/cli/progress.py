@@ -16,6 +16,7 @@ from segstudio.session.events import (
     PredictionReady,
     RunEvent,
     RunFinished,
+    RunNote,
     RunStarted,
     SampleFailed,
 )
@@ -23,9 +24,16 @@ from segstudio.session.events import (
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from segstudio.training.trainer import TrainProgress, Validation
+    from segstudio.training.plan import TrainNotice, TrainProgress, Validation
 
-__all__ = ["Interruptible", "RunDisplay", "TrainingDisplay", "duration"]
+__all__ = [
+    "FinetuneDisplay",
+    "Interruptible",
+    "RunDisplay",
+    "StepDisplay",
+    "TrainingDisplay",
+    "duration",
+]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -79,10 +87,13 @@ class TrainingDisplay(Interruptible):
         self._shown = 0.0
         self._losses: list[float] = []
 
-    def report(self, news: TrainProgress | Validation) -> None:
+    def report(self, news: TrainProgress | Validation | TrainNotice) -> None:
         """Show one piece of news."""
-        from segstudio.training.trainer import TrainProgress
+        from segstudio.training.plan import TrainNotice, TrainProgress
 
+        if isinstance(news, TrainNotice):
+            self._console.print(f"segstudio: {news.text}", highlight=False, soft_wrap=True)
+            return
         if not isinstance(news, TrainProgress):
             self._console.print(
                 f"epoch {news.epoch}: validation mIoU {100 * news.miou:.2f} "
@@ -101,6 +112,50 @@ class TrainingDisplay(Interruptible):
             f"lr {news.learning_rate:.2e}  {duration(news.seconds_left)} left",
             highlight=False,
         )
+
+
+class FinetuneDisplay(Interruptible):
+    """Shows the stages of a fine-tuning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stage = ""
+        self._shown = 0.0
+
+    def report(self, stage: str, done: int, total: int, left: float | None) -> None:
+        """Show a new stage at once, and progress now and then."""
+        now = time.monotonic()
+        if stage == self._stage and now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        self._stage, self._shown = stage, now
+        count = f" {done}/{total}" if total else ""
+        rest = "" if left is None else f", {duration(left)} left"
+        print(f"{stage}{count}{rest}", file=sys.stderr, flush=True)
+
+
+class StepDisplay(Interruptible):
+    """Shows how far one piece of work is, a line now and then.
+
+    Parameters
+    ----------
+    title : str
+        What is done.
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self._started = self._shown = time.monotonic()
+
+    def report(self, done: int, total: int) -> None:
+        """Show how much is done, at once when it is the last."""
+        now = time.monotonic()
+        if now - self._shown < _SECONDS_BETWEEN_LINES and done < total:
+            return
+        self._shown = now
+        left = (now - self._started) / done * (total - done) if done else None
+        rest = "" if done == total else f", {duration(left)} left"
+        print(f"{self._title}: {done}/{total}{rest}", file=sys.stderr, flush=True)
 
 
 class RunDisplay(Interruptible):
@@ -151,6 +206,8 @@ class RunDisplay(Interruptible):
                 self._say(f"{event.model} on {event.device}, loaded in {event.seconds:.1f} s")
             elif isinstance(event, RunStarted):
                 self._start(event)
+            elif isinstance(event, RunNote):
+                self._say(event.sentence)
             elif isinstance(event, RunFinished):
                 self.finished.append(event)
                 self._end_bar()
@@ -203,9 +260,7 @@ class RunDisplay(Interruptible):
         elif now - self._shown >= _SECONDS_BETWEEN_LINES or self._done == total:
             self._shown = now
             left = duration((total - self._done) / rate)
-            self._say(
-                f"{event.run}: {self._done}/{total} images, {rate:.1f} images/s, {left} left"
-            )
+            self._say(f"{event.run}: {self._done}/{total} images, {rate:.1f} images/s, {left} left")
 
     def _say(self, text: str) -> None:
         """Print one line; on a terminal above the bar, elsewhere never broken in two."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_report", "say_failures"]
 
+
 def say_failures(failed: Iterable[tuple[str, str]]) -> None:
     """Name each failed sample with its reason on stderr."""
     for sample_id, error in failed:

@@ -184,7 +184,8 @@ class LabelSpace:
         LabelValueError
             Naming ``path``, the value and the label space.
         """
-        outside = (label_map >= len(self.classes)) & (label_map != self.ignore_index)
+        outside = (label_map < 0) | (label_map >= len(self.classes))
+        outside &= label_map != self.ignore_index
         if bool(outside.any()):
             value = int(label_map[outside].min())
             raise LabelValueError(

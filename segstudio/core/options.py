@@ -144,9 +144,7 @@ def options_from_text(options_class: type, text: str) -> Any:
             f"The options {text!r} are not of the form key=value,key=value; "
             "write for example width=32,depth=4."
         )
-    return build_options(
-        options_class, {name.strip(): value.strip() for name, _, value in parts}
-    )
+    return build_options(options_class, {name.strip(): value.strip() for name, _, value in parts})
 
 
 def options_to_text(options: Any) -> str:

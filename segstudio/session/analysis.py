@@ -6,7 +6,7 @@ no pixel.  Only agreement and out-of-distribution counts make one pass over stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,30 +15,25 @@ from numpy.typing import NDArray
 
 from segstudio.analysis.agreement import Agreement, add_agreements, count_agreement
 from segstudio.analysis.compare import Comparison, compare_tables
-from segstudio.analysis.slices import (
-    SliceScores,
-    folders_of,
-    holds_class,
-    quantile_bins,
-    score_groups,
-)
+from segstudio.analysis.slices import SliceScores, score_groups
 from segstudio.analysis.tables import RunTable, build_run_table
 from segstudio.core.errors import CancelledError, SegStudioError, UsageError
-from segstudio.core.label_space import LabelMapping, LabelSpace
-from segstudio.core.types import LabelMap, Sample
+from segstudio.core.label_space import LabelSpace
+from segstudio.core.types import LabelMap
 from segstudio.datasets.base import Dataset
-from segstudio.datasets.images import read_image_size, read_source_map, read_thumbnail
+from segstudio.datasets.images import read_source_map
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import RunRecord, Store
 from segstudio.session.evaluation import read_run_counts
-from segstudio.session.targets import TargetReader, build_target_reader
+from segstudio.session.slice_columns import COLUMNS, SliceColumns
+from segstudio.session.targets import (
+    MappingSource,
+    TargetReader,
+    build_target_reader,
+    resolve_mapping,
+)
 
 __all__ = ["COLUMNS", "Analysis"]
-
-COLUMNS = ("folder", "split", "size", "brightness")
-"""What samples can be sliced by, besides ``class:NAME``, which asks whether a class is there."""
-
-_THUMBNAIL = 64
 
 Progress = Callable[[int, int], None]
 
@@ -65,7 +60,7 @@ class Analysis:
         None where nobody knows which images the project is about: then there is no ground truth.
     store, layout : Store, ProjectLayout
         The project.
-    mapping : LabelMapping, optional
+    mapping : LabelMapping or callable, optional
         Used for the runs whose label space is not the ground truth's.
     """
 
@@ -75,14 +70,14 @@ class Analysis:
         store: Store,
         layout: ProjectLayout,
         *,
-        mapping: LabelMapping | None = None,
+        mapping: MappingSource = None,
     ) -> None:
         self.dataset = dataset
         self.store = store
         self.layout = layout
         self.mapping = mapping
         self._tables: dict[str, tuple[int, LabelSpace, RunTable]] = {}
-        self._columns: dict[str, dict[str, float]] = {}
+        self._columns: SliceColumns | None = None
         samples = () if dataset is None else dataset.samples
         self._samples = {sample.sample_id: sample for sample in samples}
 
@@ -134,52 +129,38 @@ class Analysis:
 
     # -- slices -----------------------------------------------------------------------------
 
-    def column(self, run: str, by: str) -> list[Hashable]:
-        """Return a column of the run's scored samples to slice by.
+    def column(
+        self,
+        run: str,
+        by: str,
+        *,
+        progress: Progress = lambda done, total: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[Hashable]:
+        """Return a column of the run's scored samples to slice by; see `SliceColumns.column`."""
+        table = self.table(run)
+        return self.columns.column(
+            table, self.label_space(run), by, progress=progress, cancelled=cancelled
+        )
 
-        Parameters
-        ----------
-        run : str
-        by : str
-            One of `COLUMNS` or ``class:NAME``.  Size and brightness come in four bins of about
-            equally many samples; the first question after the brightness reads all images.
+    @property
+    def columns(self) -> SliceColumns:
+        """The columns of the dataset's samples.
 
         Raises
         ------
         UsageError
-            When there is no such column or class.
+            When nobody knows which images the project is about.
         """
-        table = self.table(run)
-        ids = table.sample_ids
-        if by == "folder":
-            return list(folders_of(ids))
-        if by.startswith("class:"):
-            entry = self.label_space(run).find(by.removeprefix("class:"))
-            if entry is None:
-                raise UsageError(
-                    f"The label space {self.label_space(run).name} has no class "
-                    f"{by.removeprefix('class:')!r}."
-                )
-            return ["with" if there else "without" for there in holds_class(table, entry.index)]
-        assert self.dataset is not None  # a table has ground truth
-        if by == "split":
-            return [self.dataset.sample(sample_id).split for sample_id in ids]
-        if by in ("size", "brightness"):
-            facts = self._facts(by, ids)
-            return list(quantile_bins([facts[sample_id] for sample_id in ids]))
-        raise UsageError(f"One slices by {', '.join(COLUMNS)} or class:NAME, not by {by!r}.")
+        if self._columns is None:
+            if self.dataset is None:
+                raise UsageError("Open the dataset that the project is about; then slice it.")
+            self._columns = SliceColumns(self.dataset, self.store)
+        return self._columns
 
     def slices(self, run: str, by: str, **thresholds: float) -> tuple[SliceScores, ...]:
         """Score a run by the values of a column; see `column` and `score_slice`."""
         return score_groups(self.table(run), self.column(run, by), **thresholds)
-
-    def _facts(self, name: str, ids: Sequence[str]) -> dict[str, float]:
-        known = self._columns.setdefault(name, {})
-        assert self.dataset is not None
-        for sample_id in ids:
-            if sample_id not in known:
-                known[sample_id] = _fact(name, self.dataset.sample(sample_id))
-        return known
 
     # -- two runs ---------------------------------------------------------------------------
 
@@ -272,11 +253,12 @@ class Analysis:
         sides = [_Side(record, None, None) for record in records]
         if a.names == b.names:
             return a, sides
-        ends = None if self.mapping is None else (self.mapping.source, self.mapping.target)
-        if self.mapping is not None and ends == (a.name, b.name):
-            return b, [replace(sides[0], table=self.mapping.table(a, b)), sides[1]]
-        if self.mapping is not None and ends == (b.name, a.name):
-            return a, [sides[0], replace(sides[1], table=self.mapping.table(b, a))]
+        mapping = resolve_mapping(self.mapping, a, b)
+        ends = None if mapping is None else (mapping.source, mapping.target)
+        if mapping is not None and ends == (a.name, b.name):
+            return b, [replace(sides[0], table=mapping.table(a, b)), sides[1]]
+        if mapping is not None and ends == (b.name, a.name):
+            return a, [sides[0], replace(sides[1], table=mapping.table(b, a))]
         raise UsageError(
             f"The run {run_a} is in the label space {a.name}, the run {run_b} in {b.name}; name a "
             "mapping between them with --mapping."
@@ -289,7 +271,8 @@ class Analysis:
             sample = self._samples.get(sample_id)
             if sample is not None and sample.target_path is not None:
                 target = reader.read_target(sample)
-        if target is not None:
+        # Predictions of other programs come without entropy: then nobody says who was unsure.
+        if target is not None and all(side.record.has_uncertainty for side in sides):
             levels = [
                 read_source_map(self.layout.layer(side.record.run, "entropy", sample_id))
                 for side in sides
@@ -304,11 +287,3 @@ class Analysis:
             entropies=entropies,
             name=sample_id,
         )
-
-
-def _fact(name: str, sample: Sample) -> float:
-    """Return the number of pixels of an image, or its mean brightness, 0..1."""
-    if name == "size":
-        height, width = read_image_size(sample.image_path)
-        return float(height * width)
-    return float(read_thumbnail(sample.image_path, _THUMBNAIL).mean() / 255)

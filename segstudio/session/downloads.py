@@ -64,9 +64,7 @@ class Downloads:
                 if job.entry.name == name and not job.state.is_over:
                     return job_id
             job_id = uuid.uuid4().hex[:12]
-            state = JobState(
-                job_id, entry.title, 0, entry.bytes, 0, None, "starting", unit="bytes"
-            )
+            state = JobState(job_id, entry.title, 0, entry.bytes, 0, None, "starting", unit="bytes")
             job = self._downloads[job_id] = _Download(entry, state)
             job.thread = threading.Thread(
                 target=self._run, args=(job, force), name=f"download-{name}", daemon=True
@@ -122,9 +120,7 @@ class Downloads:
             error = f"An unexpected error stopped the download: {type(problem).__name__}: {problem}"
         else:
             size = found.file.stat().st_size
-            self._change(
-                job, state="done", done=size, total=size, seconds_left=None, message=""
-            )
+            self._change(job, state="done", done=size, total=size, seconds_left=None, message="")
             return
         self._change(job, state="failed", seconds_left=None, message=error)
         if not self._closed:

@@ -22,7 +22,7 @@ from segstudio.analysis.regions import ErrorRegion, RegionFilter, RegionTable
 from segstudio.analysis.run import AnalysedSample, StoredSample, analyse_run
 from segstudio.analysis.taxonomy import kind_shares, miou_if_fixed
 from segstudio.core.errors import SegStudioError, UsageError
-from segstudio.core.label_space import LabelMapping, LabelSpace
+from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import LabelMap, Mask, Sample
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.images import read_source_map
@@ -30,7 +30,7 @@ from segstudio.metrics.boundary import boundary_iou, mean_boundary_iou
 from segstudio.metrics.scores import mean_iou
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import ErrorRecord, Store
-from segstudio.session.targets import TargetReader, build_target_reader
+from segstudio.session.targets import MappingSource, TargetReader, build_target_reader
 
 __all__ = ["ErrorAnalysis", "ErrorSummary", "RegionSelection", "region_mask"]
 
@@ -120,7 +120,7 @@ class ErrorAnalysis:
     dataset : Dataset
     store, layout : Store, ProjectLayout
         The project.
-    mapping : LabelMapping, optional
+    mapping : LabelMapping or callable, optional
         Between the dataset's label space and the models'.
     """
 
@@ -130,7 +130,7 @@ class ErrorAnalysis:
         store: Store,
         layout: ProjectLayout,
         *,
-        mapping: LabelMapping | None = None,
+        mapping: MappingSource = None,
     ) -> None:
         self._dataset, self._store, self._layout = dataset, store, layout
         self._mapping = mapping

@@ -69,9 +69,7 @@ class ErrorJobs:
                     return job_id
             job_id = uuid.uuid4().hex[:12]
             title = f"Error regions of {run}"
-            state = JobState(
-                job_id, title, 0, len(missing), 0, None, "starting", unit="analysed"
-            )
+            state = JobState(job_id, title, 0, len(missing), 0, None, "starting", unit="analysed")
             job = self._jobs[job_id] = _Job(run, analysis, state)
             job.thread = threading.Thread(
                 target=self._run, args=(job, missing), name=f"errors-{run}", daemon=True

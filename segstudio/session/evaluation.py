@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segstudio.core.errors import NoDatasetError, SegStudioError, SizeMismatchError, UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
@@ -16,11 +18,11 @@ from segstudio.datasets.listing import list_files
 from segstudio.metrics.counts import SampleCounts, count_sample
 from segstudio.metrics.report import EvaluationReport, RunCounts, build_report
 from segstudio.project.layout import ProjectLayout
-from segstudio.project.store import Store
+from segstudio.project.store import RunRecord, Store
 from segstudio.session.runner import count_prediction
-from segstudio.session.targets import TargetReader, build_target_reader
+from segstudio.session.targets import MappingSource, TargetReader, build_target_reader
 
-__all__ = ["evaluate_runs", "read_run_counts", "score_folders"]
+__all__ = ["evaluate_runs", "read_indices", "read_run_counts", "score_folders"]
 
 
 def evaluate_runs(
@@ -29,7 +31,7 @@ def evaluate_runs(
     layout: ProjectLayout,
     runs: Sequence[str],
     *,
-    mapping: LabelMapping | None = None,
+    mapping: MappingSource = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EvaluationReport:
     """Build the report of runs over a dataset's samples from the stored counts.
@@ -45,7 +47,7 @@ def evaluate_runs(
         The project.
     runs : sequence of str
         Names of runs; all must meet the ground truth in one label space.
-    mapping : LabelMapping, optional
+    mapping : LabelMapping or callable, optional
         Between the dataset's label space and the models'.
     progress : callable
         Receives (samples recounted, samples to recount).
@@ -67,6 +69,7 @@ def evaluate_runs(
         record = store.run(run)
         reader = build_target_reader(dataset, record.label_space, mapping)
         assert reader is not None
+        reader.check_mapped()
         spaces.append(reader.space)
         if reader.space.names != spaces[0].names:
             raise UsageError(
@@ -74,7 +77,7 @@ def evaluate_runs(
                 f"{spaces[0].name}; evaluate them one by one or with a mapping."
             )
         samples, problems = read_run_counts(reader, store, layout, run, progress)
-        entries.append(RunCounts(run, record.model, samples))
+        entries.append(RunCounts(run, record.model, samples, record.has_uncertainty))
         failed.update(problems)
     return build_report(spaces[0], entries, sorted(failed.items()))
 
@@ -95,7 +98,7 @@ def read_run_counts(
     problems : dict
         The reason, by sample, why there are no counts.
     """
-    stored, results = store.counts(run), store.results(run)
+    record, stored, results = store.run(run), store.counts(run), store.results(run)
     counted: dict[str, SampleCounts] = {}
     problems: dict[str, str] = {}
     outdated: list[Sample] = []
@@ -122,7 +125,7 @@ def read_run_counts(
     for number, sample in enumerate(outdated):
         progress(number, len(outdated))
         try:
-            key, miou, counts = _recount(reader, layout, run, sample)
+            key, miou, counts = _recount(reader, layout, record, sample)
         except SegStudioError as error:
             problems[sample.sample_id] = str(error)
             continue
@@ -135,12 +138,17 @@ def read_run_counts(
 
 
 def _recount(
-    reader: TargetReader, layout: ProjectLayout, run: str, sample: Sample
+    reader: TargetReader, layout: ProjectLayout, record: RunRecord, sample: Sample
 ) -> tuple[str, float | None, SampleCounts]:
     """Count a stored prediction again; see `count_prediction`."""
-    label_map = read_source_map(layout.layer(run, "labels", sample.sample_id))
-    entropy = read_source_map(layout.layer(run, "entropy", sample.sample_id)).astype(np.uint8)
-    confidence = read_source_map(layout.layer(run, "confidence", sample.sample_id)).astype(np.uint8)
+
+    def layer(name: str) -> NDArray[Any]:
+        return read_source_map(layout.layer(record.run, name, sample.sample_id))
+
+    label_map = layer("labels")
+    if not record.has_uncertainty:
+        return count_prediction(reader, sample, label_map, None, None)
+    entropy, confidence = layer("entropy").astype(np.uint8), layer("confidence").astype(np.uint8)
     return count_prediction(reader, sample, label_map, entropy, confidence)
 
 
@@ -169,17 +177,23 @@ def score_folders(
     ------
     NoDatasetError
         When a folder is missing or empty, or no names match.
+    UsageError
+        When the mapping leads every class to ignore.
     """
     predicted = _label_files(predictions)
     wanted = _label_files(targets)
     by_name: dict[str, list[Path]] = {}
-    for key, prediction_path in predicted.items():
-        by_name.setdefault(_bare_name(key), []).append(prediction_path)
-    table = None if mapping is None else mapping[0].table(mapping[1], label_space)
+    for key, paths in predicted.items():
+        by_name.setdefault(_bare_name(key), []).extend(paths)
+    table = None if mapping is None else _prediction_table(*mapping, label_space)
     samples: list[tuple[str, SampleCounts]] = []
     failed: list[tuple[str, str]] = []
-    for key, target_path in sorted(wanted.items()):
-        candidates = [predicted[key]] if key in predicted else by_name.get(_bare_name(key), [])
+    for key, target_paths in sorted(wanted.items()):
+        target_path = target_paths[0]
+        if len(target_paths) > 1:
+            failed.append((key, f"{target_path} and {target_paths[1]} have the same name."))
+            continue
+        candidates = predicted.get(key) or by_name.get(_bare_name(key), [])
         if not candidates:
             failed.append((key, f"{target_path} has no prediction of its name in {predictions}."))
             continue
@@ -189,9 +203,9 @@ def score_folders(
             continue
         path = candidates[0]
         try:
-            target = _read_indices(target_path, label_space)
+            target = read_indices(target_path, label_space)
             source = label_space if mapping is None else mapping[1]
-            prediction = _read_indices(path, source)
+            prediction = read_indices(path, source)
             if prediction.shape != target.shape:
                 raise SizeMismatchError(
                     f"{path} is {prediction.shape[0]} x {prediction.shape[1]} pixels, but "
@@ -215,13 +229,27 @@ def score_folders(
     return build_report(label_space, [run], failed, uncertainty=False)
 
 
-def _label_files(folder: Path) -> dict[str, Path]:
+def _prediction_table(
+    mapping: LabelMapping, source: LabelSpace, target: LabelSpace
+) -> NDArray[Any]:
+    """Return the class of the targets by index of the predictions; refuse to lose all of them."""
+    table = mapping.table(source, target)
+    if bool((table[: len(source)] == target.ignore_index).all()):
+        # Every pixel would be a miss: a score of 0 that says nothing of the predictions.
+        raise UsageError(
+            f"The mapping {mapping.name} leads every class of {source.name} to ignore, so nothing "
+            "could be scored; give at least one class a counterpart."
+        )
+    return table
+
+
+def _label_files(folder: Path) -> dict[str, list[Path]]:
     """Return label maps by path below the folder without extension."""
     if not folder.is_dir():
         raise NoDatasetError(f"{folder} is not a folder of label maps.")
-    found = {
-        name.rsplit(".", 1)[0]: path for name, path in list_files(folder, TARGET_SUFFIXES).files
-    }
+    found: dict[str, list[Path]] = {}
+    for name, path in list_files(folder, TARGET_SUFFIXES).files:
+        found.setdefault(name.rsplit(".", 1)[0], []).append(path)
     if not found:
         raise NoDatasetError(f"{folder} holds no label maps; they are PNG or TIFF files.")
     return found
@@ -234,15 +262,21 @@ def _bare_name(key: str) -> str:
     return stem if stem and dot + suffix.lower() in IMAGE_SUFFIXES else name
 
 
-def _read_indices(path: Path, space: LabelSpace) -> LabelMap:
-    """Return a label map of class indices, checked."""
+def read_indices(path: Path, space: LabelSpace) -> LabelMap:
+    """Return a file's label map of class indices of ``space``, checked.
+
+    Raises
+    ------
+    LabelValueError
+        When it holds other values.
+    UnreadableImageError
+        When it cannot be read.
+    """
     values = read_source_map(path)
-    if values.dtype.kind not in "ui" or int(values.max(initial=0)) > np.iinfo(space.dtype).max:
+    if values.dtype == np.uint8 and space.dtype is np.uint16:
+        values = np.where(values == 255, np.uint16(space.ignore_index), values)
+    elif values.dtype != space.dtype:
         # An 8-bit space in a 16-bit file may still carry 65535 as ignore.
         values = np.where(values == 65535, space.ignore_index, values)
-    if values.dtype != space.dtype and int(values.max(initial=0)) <= np.iinfo(space.dtype).max:
-        if np.iinfo(values.dtype).max == 255 and space.dtype is np.uint16:
-            values = np.where(values == 255, space.ignore_index, values.astype(np.uint16))
-        values = values.astype(space.dtype)
-    space.check(values, path)
-    return values
+    space.check(values, path)  # before it is narrowed: -1 would become 255
+    return values.astype(space.dtype, copy=False)

@@ -15,12 +15,11 @@ from segstudio.analysis.ood_report import OodRun
 from segstudio.analysis.tables import build_run_table
 from segstudio.core.atomic import write_text
 from segstudio.core.errors import CancelledError, UsageError
-from segstudio.core.label_space import LabelMapping
 from segstudio.datasets.base import Dataset
 from segstudio.metrics.definitions import DEFINITIONS
 from segstudio.metrics.report import EvaluationReport, RunReport
 from segstudio.project.layout import ProjectLayout
-from segstudio.project.store import Store
+from segstudio.project.store import RunRecord, Store
 from segstudio.session.analysis import Analysis
 from segstudio.session.error_analysis import ErrorAnalysis
 from segstudio.session.evaluation import read_run_counts
@@ -40,7 +39,7 @@ from segstudio.session.report_sections import (
     plots_section,
     pooled_section,
 )
-from segstudio.session.targets import build_target_reader
+from segstudio.session.targets import MappingSource, build_target_reader, resolve_mapping
 
 __all__ = ["REPORT_DEFINITIONS", "ReportSource", "write_html_report", "write_ood_html"]
 
@@ -108,14 +107,14 @@ class ReportSource:
         That was evaluated.
     store, layout : Store, ProjectLayout
         The project that holds the runs.
-    mapping : LabelMapping or None
+    mapping : LabelMapping, callable or None
         Between the dataset's label space and the models'.
     """
 
     dataset: Dataset
     store: Store
     layout: ProjectLayout
-    mapping: LabelMapping | None = None
+    mapping: MappingSource = None
 
 
 def write_html_report(
@@ -297,20 +296,29 @@ def _comparisons(report: EvaluationReport, source: ReportSource, notes: Notes) -
     return "\n".join(parts)
 
 
+def _mapping_names(source: ReportSource, records: Sequence[RunRecord]) -> str:
+    """Return the names of the mappings between the ground truth and the runs."""
+    space = source.dataset.label_space
+    if space is None:
+        return ""
+    found = [resolve_mapping(source.mapping, space, record.label_space) for record in records]
+    return ", ".join(dict.fromkeys(mapping.name for mapping in found if mapping is not None))
+
+
 def _settings(report: EvaluationReport, source: ReportSource | None) -> str:
     if source is None:
         return version_facts()
     dataset = source.dataset
+    records = [source.store.run(run.run) for run in report.runs]
     entries: dict[str, object] = {
         "dataset": dataset.root.resolve(),
         "format": dataset.format,
         "splits": ", ".join(dataset.splits) or "–",
         "images": len(dataset),
         "label space": report.label_space.name,
-        "mapping": "–" if source.mapping is None else source.mapping.name,
+        "mapping": _mapping_names(source, records) or "–",
         "project": source.layout.root.resolve(),
     }
-    records = [source.store.run(run.run) for run in report.runs]
     return run_facts(entries, records) + f"<h3>Versions</h3>{version_facts()}"
 
 

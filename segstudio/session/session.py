@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -15,37 +15,41 @@ from segstudio.core.errors import UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.core.types import Image, LabelMap
 from segstudio.datasets.base import Dataset
-from segstudio.datasets.images import read_source_map
+from segstudio.datasets.large import Progress, read_ids
 from segstudio.datasets.opening import open_dataset
 from segstudio.exporters.base import EXPORTERS, ExportItem
 from segstudio.inference.catalogue import ModelInfo
-from segstudio.metrics.counts import SampleCounts
-from segstudio.metrics.report import EvaluationReport
-from segstudio.project.layout import LAYERS, ProjectLayout, choose_project_folder
+from segstudio.project.layout import LAYERS, MORE_LAYERS, ProjectLayout, choose_project_folder
+from segstudio.project.opening import open_store, repair_store
 from segstudio.project.store import RunRecord, Store
+from segstudio.session.agreement_job import AgreementJobs
+from segstudio.session.comparing import Comparisons
 from segstudio.session.corrections import Correction, Corrections
 from segstudio.session.downloads import Downloads
 from segstudio.session.errors_job import ErrorJobs
-from segstudio.session.evaluation import evaluate_runs
 from segstudio.session.events import JobState, ModelReport, PredictionReady, SampleFailed
 from segstudio.session.exporting import collect_export_items
+from segstudio.session.finetune_jobs import Finetunes
 from segstudio.session.jobs import Jobs
 from segstudio.session.library import ModelLibrary
+from segstudio.session.numbers import SessionNumbers
+from segstudio.session.reviews import Reviews
 from segstudio.session.runner import RunRequest
 from segstudio.session.settings import Settings
+from segstudio.session.studies import Studies
+from segstudio.session.thread_jobs import ThreadJobs
+from segstudio.session.transfers import Transfers
 from segstudio.session.worker import WorkerClient
 
 if TYPE_CHECKING:
-    from segstudio.analysis.regions import RegionFilter
-    from segstudio.session.analysis import Analysis
-    from segstudio.session.error_analysis import ErrorAnalysis, ErrorSummary, RegionSelection
+    pass
 
 __all__ = ["RunInfo", "Session"]
 
 RunInfo = RunRecord
 
 
-class Session:
+class Session(SessionNumbers):
     """The application without a window.
 
     Signals may come from other threads; a listener with a thread of its own has to hop.
@@ -61,6 +65,16 @@ class Session:
         What is open.
     library : ModelLibrary
         What is known of models.
+    comparisons : Comparisons
+        Several runs side by side.
+    transfers : Transfers
+        Exports, and predictions of other programs.
+    reviews : Reviews
+        The review queue.
+    finetunes : Finetunes
+        Trainings on the corrections.
+    studies : Studies
+        Label mappings, out-of-distribution analysis, reports.
     """
 
     dataset_opened = Signal(Dataset)
@@ -82,7 +96,20 @@ class Session:
         self._jobs = Jobs(self, WorkerClient)
         self._downloads = Downloads(self)
         self._error_jobs = ErrorJobs(self)
-        self._errors: ErrorAnalysis | None = None
+        self.comparisons = Comparisons(self)
+        self.transfers = Transfers(self)
+        self.reviews = Reviews(self)
+        self.finetunes = Finetunes(self)
+        self.studies = Studies(self)
+        self._of_dataset: tuple[AgreementJobs | ErrorJobs | ThreadJobs, ...] = (
+            self._error_jobs,
+            self.comparisons.jobs,
+            self.reviews.jobs,
+            self.transfers.jobs,
+            self.studies.jobs,
+            self.finetunes.jobs,
+        )
+        self._threads = (self._downloads, *self._of_dataset)
         self.library = ModelLibrary(self, WorkerClient)
 
     # -- the dataset ------------------------------------------------------------------------
@@ -108,19 +135,45 @@ class Session:
             path, format=format, split=split, label_space=label_space, ground_truth=ground_truth
         )
         folder, note = choose_project_folder(dataset.root, project)
-        store = Store(ProjectLayout(folder).database)
+        store, damage = open_store(ProjectLayout(folder).database)
         with self._lock:
-            self._jobs.cancel_all()
-            self._error_jobs.cancel_all()
+            for part in (self._jobs, *self._of_dataset):
+                part.cancel_all()
             self._close_project()
             self._generation += 1
             self.dataset, self._store = dataset, store
             self._layout = ProjectLayout(folder)
-            self._corrections = Corrections(dataset, self._layout, store)
+            self._corrections = Corrections(dataset, self._layout, store, self.problem.emit)
         self.dataset_opened.emit(dataset)
-        if note is not None:
-            self.problem.emit(note)
+        for sentence in (note, damage):
+            if sentence is not None:
+                self.problem.emit(sentence)
         return dataset
+
+    def repair_project(self) -> Path | None:
+        """Put what can be read of the open project's damaged file in its place.
+
+        Returns
+        -------
+        Path or None
+            The damaged file under its new name; None when the file is sound and was left alone.
+
+        Raises
+        ------
+        SegStudioError
+            See `segstudio.project.opening.repair_store`; everything is as it was.
+        """
+        aside = repair_store(self.layout.database)
+        dataset, layout = self._opened(), self.layout
+        if aside is not None:
+            store = Store(layout.database)
+            with self._lock:
+                self._close_project()
+                self._generation += 1
+                self.dataset, self._store, self._layout = dataset, store, layout
+                self._corrections = Corrections(dataset, layout, store, self.problem.emit)
+            self.dataset_opened.emit(dataset)
+        return aside
 
     @property
     def generation(self) -> int:
@@ -158,6 +211,11 @@ class Session:
         """Return a sample's (H, W, 3) uint8 RGB image."""
         dataset = self._opened()
         return dataset.read_image(dataset.sample(sample_id))
+
+    def read_levels(self, sample_id: str, progress: Progress | None = None) -> tuple[Image, ...]:
+        """Return a sample's image with its halves; see `Dataset.read_levels`."""
+        dataset = self._opened()
+        return dataset.read_levels(dataset.sample(sample_id), progress)
 
     def read_target(self, sample_id: str) -> LabelMap | None:
         """Return a sample's ground truth as a label map, None when it has none."""
@@ -228,15 +286,18 @@ class Session:
         )
         return self._jobs.start(request)
 
+    def run_again(self, job_id: str) -> str:
+        """Start a run that ended early again, for what is left; see `Jobs.start_again`."""
+        return self._jobs.start_again(job_id)
+
     def cancel(self, job_id: str) -> None:
         """Stop a job; what it finished is kept."""
-        if not (self._downloads.cancel(job_id) or self._error_jobs.cancel(job_id)):
+        if not any(part.cancel(job_id) for part in self._threads):
             self._jobs.cancel(job_id)
 
     def jobs(self) -> list[JobState]:
         """Return the jobs of this session: runs, downloads, error analyses, each oldest first."""
-        jobs = self._jobs, self._downloads, self._error_jobs
-        return [state for part in jobs for state in part.states()]
+        return [state for part in (self._jobs, *self._threads) for state in part.states()]
 
     def read_layer(self, run: str, layer: str, sample_id: str) -> NDArray[Any] | None:
         """Return a stored layer of a run.
@@ -246,7 +307,8 @@ class Session:
         run : str
             Name of the run.
         layer : str
-            "labels", "entropy", "confidence" or "runner_up".
+            "labels", "entropy", "confidence" or "runner_up"; of an ensemble also
+            "mutual_information" or "variation_ratio".
         sample_id : str
 
         Returns
@@ -254,78 +316,10 @@ class Session:
         ndarray of shape (H, W) or None
             Class indices of the run's label space, or uint8 levels; None when there is none yet.
         """
-        if layer not in LAYERS:
-            raise UsageError(f"A run keeps {', '.join(LAYERS)}, not {layer!r}.")
+        if layer not in (*LAYERS, *MORE_LAYERS):
+            raise UsageError(f"A run keeps {', '.join((*LAYERS, *MORE_LAYERS))}, not {layer!r}.")
         path = self.layout.layer(run, layer, sample_id)
-        return read_source_map(path) if path.exists() else None
-
-    # -- numbers ----------------------------------------------------------------------------
-
-    def sample_scores(self, run: str) -> dict[str, float | None]:
-        """Return the per-image mIoU of a run's scored samples; no pixels are read."""
-        return self.store.mious(run)
-
-    def sample_counts(self, run: str, sample_id: str) -> SampleCounts | None:
-        """Return the stored counts of one sample, None when it was not scored."""
-        stored = self.store.sample_counts(run, sample_id)
-        return None if stored is None else SampleCounts.from_bytes(stored)
-
-    def evaluate(
-        self, runs: Sequence[str] | None = None, *, mapping: LabelMapping | None = None
-    ) -> EvaluationReport:
-        """Return the report of runs from their stored counts; see `evaluate_runs`."""
-        names = [record.run for record in self.runs()] if runs is None else list(runs)
-        if not names:
-            raise UsageError("Nothing has been run on this dataset yet; run a model first.")
-        return evaluate_runs(self._opened(), self.store, self.layout, names, mapping=mapping)
-
-    def analysis(self, mapping: LabelMapping | None = None) -> Analysis:
-        """Return the slices and pairs of the open project's runs; it keeps counts, so keep it."""
-        from segstudio.session.analysis import Analysis
-
-        return Analysis(self._opened(), self.store, self.layout, mapping=mapping)
-
-    # -- errors -----------------------------------------------------------------------------
-
-    @property
-    def errors(self) -> ErrorAnalysis:
-        """The error analysis of the open project; it keeps what it read of the store."""
-        from segstudio.session.error_analysis import ErrorAnalysis
-
-        with self._lock:
-            if self._errors is None:
-                self._errors = ErrorAnalysis(self._opened(), self.store, self.layout)
-            return self._errors
-
-    def start_error_analysis(self, run: str) -> str | None:
-        """Find the error regions that a run lacks and return the job's id, None if none lack."""
-        return self._error_jobs.start(run, self.errors)
-
-    def error_summary(self, run: str) -> ErrorSummary:
-        """Return kinds, boundary IoU and scores by size from what is stored of a run's errors."""
-        return self.errors.summary(run)
-
-    def error_regions(
-        self, run: str, wanted: RegionFilter | None = None, *, limit: int | None = None
-    ) -> RegionSelection:
-        """Return a run's stored error regions, the largest and most confident first."""
-        return self.errors.regions(run, wanted, limit=limit)
-
-    def status(self, sample_id: str) -> str:
-        """Return "new", "predicted", "in progress", "corrected" or a review state set by hand."""
-        return self.statuses().get(sample_id, "new")
-
-    def statuses(self) -> dict[str, str]:
-        """Return the states of all samples that are not "new"."""
-        found: dict[str, str] = {}
-        for record in self.runs():
-            for sample_id, result in self.store.results(record.run).items():
-                if result.error is None:
-                    found[sample_id] = "predicted"
-        found.update(dict.fromkeys(self.store.corrected_samples(), "corrected"))
-        found.update(dict.fromkeys(self.unsaved_samples(), "in progress"))
-        found.update(self.store.reviews())
-        return found
+        return read_ids(path) if path.exists() else None
 
     # -- corrections ------------------------------------------------------------------------
 
@@ -351,9 +345,15 @@ class Session:
     # -- export -----------------------------------------------------------------------------
 
     def export(
-        self, exporter: str, destination: Path, *, what: str = "corrections", options: Any = None
+        self,
+        exporter: str,
+        destination: Path,
+        *,
+        what: str = "corrections",
+        options: Any = None,
+        existing: Literal["refuse", "replace", "keep"] = "refuse",
     ) -> list[Path]:
-        """Write label maps in a form that others read.
+        """Write label maps in a form that others read; `transfers` does it in a job.
 
         Parameters
         ----------
@@ -365,22 +365,26 @@ class Session:
             "corrections", "ground-truth" or "prediction:RUN".
         options : Options, optional
             Of the exporter.
+        existing : {"refuse", "replace", "keep"}
+            What happens to files that are already there; see `Exporter.write`.
 
         Raises
         ------
         UsageError
-            When there is nothing to export, or a file exists already.
+            When there is nothing to export, or a file exists already and that is refused.
         WriteError
             When a file cannot be written.
         """
         items, space = self.export_items(what)
         return EXPORTERS.get(exporter)().write(
-            items, destination, label_space=space, options=options, existing="replace"
+            items, destination, label_space=space, options=options, existing=existing
         )
 
-    def export_items(self, what: str) -> tuple[list[ExportItem], LabelSpace]:
+    def export_items(
+        self, what: str, *, mapping: LabelMapping | None = None
+    ) -> tuple[list[ExportItem], LabelSpace]:
         """Return the samples that have ``what``, and its label space; see `export`."""
-        return collect_export_items(self._opened(), self.store, self.layout, what)
+        return collect_export_items(self._opened(), self.store, self.layout, what, mapping=mapping)
 
     def _close_project(self) -> None:
         if self._corrections is not None:
@@ -391,8 +395,8 @@ class Session:
 
     def close(self) -> None:
         """Cancel what runs, stop the worker process and close the project."""
-        self._downloads.close()
-        self._error_jobs.close()
+        for part in self._threads:
+            part.close()
         self.library.close()
         self._jobs.close()
         with self._lock:

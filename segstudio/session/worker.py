@@ -13,10 +13,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from segstudio.core.errors import SegStudioError
 from segstudio.session.events import ModelReport, RunEvent
+from segstudio.session.insight import Insight, answer_look
+from segstudio.session.look_values import LookAnswer, LookRequest
 from segstudio.session.runner import RunRequest
 
 __all__ = ["Devices", "JobEnded", "JobEvent", "WorkerClient"]
@@ -63,11 +66,16 @@ class _Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    request: LookRequest
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     pass
 
 
-Message = JobEvent | JobEnded | Devices | ModelReport
+Message = JobEvent | JobEnded | Devices | ModelReport | LookAnswer
 
 
 class WorkerClient:
@@ -88,6 +96,7 @@ class WorkerClient:
         self._cancel: Any = None
         self._running: str | None = None
         self._inspecting: list[tuple[str, Any]] = []  # path and the process that was asked
+        self._looking: list[tuple[LookRequest, Any]] = []
 
     def start_run(self, job_id: str, request: RunRequest) -> None:
         """Run a request; its events and its end come as messages."""
@@ -109,6 +118,13 @@ class WorkerClient:
             self._ensure_process()
             self._inspecting.append((path, self._process))
             self._send(_Inspect(path))
+
+    def look(self, request: LookRequest) -> None:
+        """Ask a question about a network; a `LookAnswer` comes in every case."""
+        with self._lock:
+            self._ensure_process()
+            self._looking.append((request, self._process))
+            self._send(_Look(request))
 
     def cancel(self) -> None:
         """Ask the running job to stop after the sample at hand."""
@@ -187,9 +203,13 @@ class WorkerClient:
             if isinstance(message, ModelReport):
                 with self._lock, contextlib.suppress(ValueError):
                     self._inspecting.remove((message.path, process))
+            if isinstance(message, LookAnswer):
+                with self._lock, contextlib.suppress(ValueError):
+                    self._looking.remove((message.request, process))
             self._on_message(message)
         process.join()
         self._report_lost_inspections(process)
+        self._report_lost_looks(process)
         with self._lock:
             job_id, closing = self._running, self._process is None
             if self._process is process:
@@ -210,7 +230,6 @@ class WorkerClient:
             )
         )
 
-
     def _report_lost_inspections(self, process: Any) -> None:
         with self._lock:
             lost = [path for path, asked in self._inspecting if asked is process]
@@ -221,6 +240,16 @@ class WorkerClient:
             error = f"{path} could not be looked at: the process that opened it {reason}."
             self._on_message(ModelReport(path, None, error))
 
+    def _report_lost_looks(self, process: Any) -> None:
+        with self._lock:
+            lost = [request for request, asked in self._looking if asked is process]
+            self._looking = [entry for entry in self._looking if entry[1] is not process]
+            closing = self._process is None
+        reason = "ran out of memory or was ended" if process.exitcode == -9 else "crashed"
+        for request in () if closing else lost:
+            error = f"The process that looked into {Path(request.choice.model).name} {reason}."
+            self._on_message(LookAnswer(request, error=error))
+
 
 def _worker_main(pipe: Connection, cancel: Any) -> None:
     """Entry of the worker process: one request after the other."""
@@ -229,6 +258,7 @@ def _worker_main(pipe: Connection, cancel: Any) -> None:
     # Ctrl+C in a terminal goes to the whole group; the window decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     models: dict[Any, Any] = {}
+    insight = Insight()
     lock = threading.Lock()
 
     def send(message: Message) -> None:
@@ -248,6 +278,8 @@ def _worker_main(pipe: Connection, cancel: Any) -> None:
             send(Devices(tuple(available_devices())))
         if isinstance(message, _Inspect):
             send(_inspect(message.path))
+        if isinstance(message, _Look):
+            send(answer_look(insight, message.request))
         if isinstance(message, _Run):
             send(_run(message, cancel, models, send))
 

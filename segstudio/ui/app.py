@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Sequence
@@ -46,6 +47,10 @@ class Application(QObject):
         self.window = MainWindow()
         self.window.restore_layout(settings.get("layout"))
         self.window.tool_strip.set_size(int(settings.get("brush_size", 20)))
+        shortcuts = settings.get("shortcuts")
+        if isinstance(shortcuts, dict):
+            lists = {name: keys for name, keys in shortcuts.items() if isinstance(keys, list)}
+            self.window.actions_.set_custom_keys(lists)
         self.session: Session | None = None
         self._closed = False
         themes.changed.connect(self.window.notices.refresh)
@@ -57,13 +62,27 @@ class Application(QObject):
         from segstudio.ui.controllers.analyse import AnalyseController
         from segstudio.ui.controllers.browse import BrowseController
         from segstudio.ui.controllers.commands import CommandsController
+        from segstudio.ui.controllers.compare import CompareController
+        from segstudio.ui.controllers.compare_figure import CompareFigureController
+        from segstudio.ui.controllers.compare_numbers import CompareNumbersController
         from segstudio.ui.controllers.desk import Desk
         from segstudio.ui.controllers.edit import EditController
+        from segstudio.ui.controllers.finetune import FinetuneController
+        from segstudio.ui.controllers.history import HistoryController
+        from segstudio.ui.controllers.inside import InsideController
+        from segstudio.ui.controllers.interpolate import InterpolateController
+        from segstudio.ui.controllers.mapping import MappingController
         from segstudio.ui.controllers.models import ModelsController
+        from segstudio.ui.controllers.ood import OodController
         from segstudio.ui.controllers.predict import PredictController
         from segstudio.ui.controllers.readout import ReadoutController
+        from segstudio.ui.controllers.replacing import ReplaceController
+        from segstudio.ui.controllers.reports import ReportsController
+        from segstudio.ui.controllers.review import ReviewController
         from segstudio.ui.controllers.score import ScoreController
+        from segstudio.ui.controllers.slices import SlicesController
         from segstudio.ui.controllers.tasks import SessionBridge, Tasks
+        from segstudio.ui.controllers.transfer import TransferController
         from segstudio.ui.thumbnails import ThumbnailLoader
 
         if self._closed:
@@ -80,12 +99,32 @@ class Application(QObject):
         self.predict = PredictController(window, session, bridge, desk)
         self.scores = ScoreController(window, session, tasks, desk, self.predict)
         self.edit = EditController(window, session, tasks, desk, self.scores)
+        self.replacing = ReplaceController(window, session, tasks, desk, self.edit)
         self.models = ModelsController(window, session, bridge, tasks, self.predict)
         self.browse.checkpoint_found.connect(self.models.open_checkpoint)
+        self.finetune = FinetuneController(window, session, bridge)
         self.analyse = AnalyseController(
             window, session, bridge, tasks, desk, self.predict, self.edit
         )
+        self.slices = SlicesController(window, session, tasks, desk, self.analyse)
+        self.mapping = MappingController(window, session, tasks, desk)
+        self.mapping.chosen.connect(self.scores.refresh)
+        self.mapping.chosen.connect(self.analyse.recount)
+        self.ood = OodController(window, session, bridge, tasks, desk, self.predict, self.mapping)
+        self.reports = ReportsController(window, session, bridge, tasks, desk)
+        self.inside = InsideController(window, session, bridge, tasks, desk)
+        self.compare = CompareController(
+            window, session, bridge, tasks, desk, self.predict, self.edit
+        )
+        self.compare_numbers = CompareNumbersController(
+            window, session, bridge, tasks, desk, self.predict, self.compare
+        )
+        self.figures = CompareFigureController(window, session, tasks, desk, self.compare)
+        self.interpolate = InterpolateController(window, session, bridge, tasks, desk, self.edit)
+        self.history = HistoryController(window, session, tasks, self.edit)
+        self.review = ReviewController(window, session, bridge, tasks, desk, self.edit)
         self.readout = ReadoutController(window, session, desk)
+        self.transfer = TransferController(window, session, bridge, tasks, desk, self.edit)
         self.commands = CommandsController(
             window, session, tasks, desk, self.edit, self.models, self.themes
         )
@@ -113,7 +152,12 @@ class Application(QObject):
             return
         sample_id = self.desk.sample_id
         self.edit.save_if_dirty()
+        try:
+            self.review.states.close()
+        except SegStudioError as error:
+            print(f"segstudio: {error}", file=sys.stderr)  # noqa: T201 - the window is closing
         self.models.save_state()
+        self.slices.stop()
         self.tasks.close()
         self.thumbnails.close()
         self.session.close()
@@ -152,6 +196,10 @@ class Application(QObject):
             self.show_error(error)
 
 
+_SETTLED_MS = 20_000
+"""By then the first image is shown and what is imported late has come."""
+
+
 def main(path: Path | None, screenshot: Path | None = None, *, run: Sequence[str] = ()) -> int:
     """Open the window and return the exit status when it is closed.
 
@@ -178,6 +226,9 @@ def main(path: Path | None, screenshot: Path | None = None, *, run: Sequence[str
         if screenshot is not None:
             _take_screenshot_later(application, screenshot, status)
         application.open(path, run)
+        # What is there now stays: a full collection would halt the window for 40 to 80 ms each.
+        gc.freeze()
+        QTimer.singleShot(_SETTLED_MS, application, gc.freeze)
 
     application.window.first_shown.connect(lambda: QTimer.singleShot(0, join))
     hook = sys.excepthook

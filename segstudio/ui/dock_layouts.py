@@ -12,10 +12,19 @@ from segstudio.ui.widgets.docks import PanelDock
 
 __all__ = ["ANALYSIS_DOCKS", "LAYOUT_VERSION", "DockLayouts"]
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Saved layouts of another version are not restored."""
 
-ANALYSIS_DOCKS = ("confusion", "regions", "kinds", "uncertainty")
+ANALYSIS_DOCKS = (
+    "confusion",
+    "regions",
+    "kinds",
+    "objects",
+    "uncertainty",
+    "slices",
+    "ood",
+    "inside",
+)
 """Docks that only the Analyse workspace shows at first."""
 
 _AREAS = Qt.DockWidgetArea
@@ -108,6 +117,8 @@ class DockLayouts:
             dock.set_folded(False)
         if workspace == "analyse":
             self._arrange_analysis()
+        elif workspace == "compare":
+            self._arrange_comparison()
         else:
             self._arrange_work()
         _hide(before)
@@ -119,9 +130,9 @@ class DockLayouts:
         window.addDockWidget(_RIGHT, docks["layers"])
         window.addDockWidget(_RIGHT, docks["classes"])
         window.splitDockWidget(docks["layers"], docks["classes"], Qt.Orientation.Vertical)
-        self._tabs(_BOTTOM, ("scores", "jobs", *ANALYSIS_DOCKS))
+        self._tabs(_BOTTOM, ("scores", "jobs", *ANALYSIS_DOCKS, "compare"))
         for name, dock in docks.items():
-            dock.setVisible(name not in ANALYSIS_DOCKS)
+            dock.setVisible(name not in (*ANALYSIS_DOCKS, "compare"))
         docks["scores"].raise_()
         window.resizeDocks(
             [docks["samples"], docks["layers"]], [280, 312], Qt.Orientation.Horizontal
@@ -136,10 +147,11 @@ class DockLayouts:
         # Before there are tabs: a split beside a tab becomes another tab.
         window.splitDockWidget(docks["confusion"], docks["regions"], Qt.Orientation.Vertical)
         window.tabifyDockWidget(docks["confusion"], docks["samples"])
-        self._tabs(_BOTTOM, ("kinds", "uncertainty", "scores", "jobs"))
+        plots = ("kinds", "objects", "uncertainty", "slices", "ood", "inside")
+        self._tabs(_BOTTOM, (*plots, "scores", "jobs", "compare"))
         self._tabs(_RIGHT, ("layers", "classes"))
         for name, dock in docks.items():
-            dock.setVisible(name not in ("samples", "layers", "classes"))
+            dock.setVisible(name not in ("samples", "layers", "classes", "compare"))
         docks["kinds"].raise_()
         width, height = window.width(), window.height()
         window.resizeDocks(
@@ -151,6 +163,18 @@ class DockLayouts:
             Qt.Orientation.Vertical,
         )
         window.resizeDocks([docks["kinds"]], [height * 4 // 10], Qt.Orientation.Vertical)
+
+    def _arrange_comparison(self) -> None:
+        """Images at the left, numbers below the grid."""
+        window, docks = self._window, self._docks
+        window.addDockWidget(_LEFT, docks["samples"])
+        self._tabs(_BOTTOM, ("compare", "scores", "jobs", *ANALYSIS_DOCKS))
+        self._tabs(_RIGHT, ("layers", "classes"))
+        for name, dock in docks.items():
+            dock.setVisible(name in ("samples", "compare", "scores", "jobs"))
+        docks["compare"].raise_()
+        window.resizeDocks([docks["samples"]], [272], Qt.Orientation.Horizontal)
+        window.resizeDocks([docks["compare"]], [272], Qt.Orientation.Vertical)
 
     def _tabs(self, area: Qt.DockWidgetArea, names: tuple[str, ...]) -> None:
         for name in names:

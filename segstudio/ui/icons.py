@@ -22,6 +22,7 @@ GLYPHS = {
     "open-file": "image",
     "save": "floppy-disk",
     "export": "export",
+    "import": "download-simple",
     "quit": "sign-out",
     "undo": "arrow-counter-clockwise",
     "redo": "arrow-clockwise",
@@ -41,6 +42,7 @@ GLYPHS = {
     "lasso": "scribble-loop",
     "rectangle": "bounding-box",
     "replace": "swap",
+    "exchange": "arrows-left-right",
     "wand": "magic-wand",
     "model-wand": "robot",
     "superpixels": "hexagon",
@@ -84,6 +86,10 @@ GLYPHS = {
     "delete": "trash",
     "history": "clock-counter-clockwise",
     "solo": "target",
+    "flag": "flag",
+    "filter": "funnel",
+    "more": "dots-three",
+    "clock": "clock",
 }
 """Name of an icon here -> name of its glyph."""
 

@@ -23,26 +23,39 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QMainWindow,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
-from segstudio.ui.actions import WORKSPACES, Actions
+from segstudio.ui.actions import WORKSPACES, Actions, ActionSpec
+from segstudio.ui.canvas.comparison import ComparisonGrid
 from segstudio.ui.canvas.image_canvas import ImageCanvas
 from segstudio.ui.dock_layouts import DockLayouts, decode, encode
+from segstudio.ui.models.image_scores import ImageScoreModel
 from segstudio.ui.models.jobs import JobsModel
 from segstudio.ui.models.legend import LegendModel
+from segstudio.ui.models.objects import ObjectTableModel
+from segstudio.ui.models.ood import CategoryTableModel
 from segstudio.ui.models.regions import RegionModel
 from segstudio.ui.models.samples import SampleListModel
-from segstudio.ui.models.scores import ImageScoreModel, ScoreTableModel
+from segstudio.ui.models.scores import ScoreTableModel
+from segstudio.ui.models.slices import SliceTableModel
 from segstudio.ui.panels.classes import ClassesPanel
+from segstudio.ui.panels.compare import ComparePanel
+from segstudio.ui.panels.compare_grid import CompareGridPanel
 from segstudio.ui.panels.confusion import ConfusionPanel
+from segstudio.ui.panels.inside import InsidePanel
 from segstudio.ui.panels.jobs import JobsPanel
 from segstudio.ui.panels.kinds import KindsPanel
 from segstudio.ui.panels.layers import LayersPanel
+from segstudio.ui.panels.objects import ObjectsPanel
+from segstudio.ui.panels.ood import OodPanel
 from segstudio.ui.panels.regions import RegionsPanel
+from segstudio.ui.panels.review import ReviewStrip
 from segstudio.ui.panels.samples import SamplesPanel
 from segstudio.ui.panels.scores import ScoresPanel
+from segstudio.ui.panels.slices import SlicesPanel
 from segstudio.ui.panels.tools import ToolColumn, ToolStrip
 from segstudio.ui.panels.uncertainty import UncertaintyPanel
 from segstudio.ui.widgets.bars import StatusBar, TopBar
@@ -77,10 +90,16 @@ class MainWindow(QMainWindow):
         self.image_scores = ImageScoreModel(self)
         self.jobs = JobsModel(self)
         self.regions = RegionModel(self)
+        self.slices = SliceTableModel(self)
+        self.objects = ObjectTableModel(self)
+        self.categories = CategoryTableModel(self)
         self.canvas = ImageCanvas()
+        self.compare_grid = CompareGridPanel()
+        self.compare_panel = ComparePanel()
         self.notices = NoticeArea()
         self.tool_column = ToolColumn(self.actions_)
         self.tool_strip = ToolStrip(self.actions_)
+        self.review_strip = ReviewStrip(self.actions_)
         self.top_bar = TopBar(self.actions_)
         self.status = StatusBar()
         self.samples_panel = SamplesPanel(self.samples)
@@ -92,6 +111,10 @@ class MainWindow(QMainWindow):
         self.regions_panel = RegionsPanel(self.regions)
         self.kinds_panel = KindsPanel()
         self.uncertainty_panel = UncertaintyPanel()
+        self.inside_panel = InsidePanel()
+        self.slices_panel = SlicesPanel(self.slices)
+        self.objects_panel = ObjectsPanel(self.objects)
+        self.ood_panel = OodPanel(self.categories)
         self._workspace = "browse"
         self._hidden_docks: list[PanelDock] | None = None
         self._held: set[int] = set()
@@ -114,8 +137,12 @@ class MainWindow(QMainWindow):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         row.addWidget(self.tool_column)
-        row.addWidget(self.canvas, 1)
+        self._middle = QStackedWidget()
+        self._middle.addWidget(self.canvas)
+        self._middle.addWidget(self.compare_grid)
+        row.addWidget(self._middle, 1)
         column.addLayout(row, 1)
+        column.addWidget(self.review_strip)
         self.setCentralWidget(center)
         self.docks = {
             "samples": PanelDock("dockSamples", "Images", self.samples_panel),
@@ -126,15 +153,25 @@ class MainWindow(QMainWindow):
             "confusion": PanelDock("dockConfusion", "Confusion", self.confusion_panel),
             "regions": PanelDock("dockRegions", "Error regions", self.regions_panel),
             "kinds": PanelDock("dockKinds", "Kinds of errors", self.kinds_panel),
+            "compare": PanelDock("dockCompare", "Compare", self.compare_panel),
             "uncertainty": PanelDock("dockUncertainty", "Uncertainty", self.uncertainty_panel),
+            "inside": PanelDock("dockInside", "Inside", self.inside_panel),
+            "slices": PanelDock("dockSlices", "Slices", self.slices_panel),
+            "ood": PanelDock("dockOod", "Out of distribution", self.ood_panel),
+            "objects": PanelDock("dockObjects", "Boundaries and sizes", self.objects_panel),
         }
         self._layouts = DockLayouts(self, self.docks)
         view_menu = self.top_bar.menus.findChild(QObject, "menuView")
         panels = view_menu.addMenu("Panels")  # type: ignore[union-attr]
-        for dock in self.docks.values():
+        for name, dock in self.docks.items():
             panels.addAction(dock.toggleViewAction())
+            # No key of its own, but the command palette finds it.
+            spec = ActionSpec(f"panel_{name}", f"Panel: {dock.windowTitle()}", icon="panels")
+            show = self.actions_.add(spec, help="Show this panel in front of the others")
+            show.triggered.connect(lambda _checked, name=name: self.show_panel(name))
         self.tool_column.hide()
         self.tool_strip.hide()
+        self.review_strip.hide()
         self.setMinimumSize(880, 560)
         self.resize(1440, 900)
 
@@ -144,12 +181,12 @@ class MainWindow(QMainWindow):
             self._on(f"workspace_{name}", partial(self.set_workspace, name))
         self._on("previous_sample", lambda: self.samples_panel.step(-1))
         self._on("next_sample", lambda: self.samples_panel.step(1))
-        self._on("fit", self.canvas.fit)
-        self._on("actual_size", lambda: self.canvas.set_scale(1.0))
-        self._on("zoom_in", lambda: self.canvas.zoom_by(1.25))
-        self._on("zoom_out", lambda: self.canvas.zoom_by(0.8))
-        self._on("opacity_up", lambda: self.layers_panel.step_opacity(10))
-        self._on("opacity_down", lambda: self.layers_panel.step_opacity(-10))
+        self._on("fit", lambda: self._surface.fit())
+        self._on("actual_size", lambda: self._surface.set_scale(1.0))
+        self._on("zoom_in", lambda: self._surface.zoom_by(1.25))
+        self._on("zoom_out", lambda: self._surface.zoom_by(0.8))
+        self._on("opacity_up", lambda: self._step_opacity(10))
+        self._on("opacity_down", lambda: self._step_opacity(-10))
         self._on("brush_smaller", lambda: self.tool_strip.step_size(-1))
         self._on("brush_larger", lambda: self.tool_strip.step_size(1))
         self._on("find_class", lambda: self._find("classes", self.classes_panel.search))
@@ -158,13 +195,18 @@ class MainWindow(QMainWindow):
         self._on("quit", self.close)
         actions["toggle_panels"].toggled.connect(self.set_panels_hidden)
         actions["workspace_browse"].setChecked(True)
-        self.canvas.scale_changed.connect(self._show_zoom)
+        for surface in (self.canvas, self.compare_grid.grid):
+            surface.scale_changed.connect(lambda _percent: self._show_zoom())
         self.canvas.brush_size_step.connect(self.tool_strip.step_size)
         self.canvas.paths_dropped.connect(lambda paths: self.path_dropped.emit(paths[0]))
         self.samples_panel.sample_activated.connect(
             lambda _sample: self.actions_["workspace_correct"].trigger()
         )
         self.scores_panel.sample_activated.connect(self.samples_panel.sample_selected)
+        self.scores_panel.subset_requested.connect(self.samples.set_subset)
+        self.scores_panel.subset_requested.connect(lambda _ids, _title: self.show_panel("samples"))
+        self.image_scores.set_thumbnails(self.samples.thumbnail)
+        self.samples.thumbnail_changed.connect(self.image_scores.refresh_thumbnail)
         self.jobs_panel.sample_activated.connect(self.samples_panel.sample_selected)
         application = QApplication.instance()
         assert isinstance(application, QApplication)
@@ -190,9 +232,19 @@ class MainWindow(QMainWindow):
         correcting = name == "correct"
         self.tool_column.setVisible(correcting)
         self.tool_strip.setVisible(correcting)
+        self.review_strip.setVisible(correcting)
         self._layouts.switch(before, name)
-        self.canvas.setFocus()
+        self._middle.setCurrentIndex(1 if name == "compare" else 0)
+        self._surface.setFocus()
+        self._show_zoom()
         self.workspace_changed.emit(name)
+
+    def show_panel(self, name: str) -> None:
+        """Show a dock in front of the others that share its place, unfolded."""
+        dock = self.docks[name]
+        dock.show()
+        dock.raise_()
+        dock.set_folded(False)
 
     def reset_layout(self) -> None:
         """Put every panel where it was at first."""
@@ -205,7 +257,7 @@ class MainWindow(QMainWindow):
             self._hidden_docks = [dock for dock in self.docks.values() if not dock.isHidden()]
             for dock in self._hidden_docks:
                 dock.hide()
-            self.canvas.setFocus()
+            self._surface.setFocus()
         elif not hidden and self._hidden_docks is not None:
             for dock in self._hidden_docks:
                 dock.show()
@@ -247,13 +299,24 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"{title} — SegStudio" if title else "SegStudio")
         self.setWindowFilePath(str(path) if path else "")
 
-    def _show_zoom(self, percent: float) -> None:
-        self.status.set_zoom(percent if self.canvas.image_shape else None)
+    @property
+    def _surface(self) -> ImageCanvas | ComparisonGrid:
+        """The picture in the middle, or the grid of pictures."""
+        return self.compare_grid.grid if self._workspace == "compare" else self.canvas
+
+    def _step_opacity(self, percent: int) -> None:
+        slider = self.compare_grid.opacity
+        if self._workspace == "compare":
+            slider.setValue(slider.value() + percent)
+        else:
+            self.layers_panel.step_opacity(percent)
+
+    def _show_zoom(self) -> None:
+        surface = self._surface
+        self.status.set_zoom(100.0 * surface.scale if surface.image_shape else None)
 
     def _find(self, dock: str, field: QLineEdit) -> None:
-        self.docks[dock].show()
-        self.docks[dock].raise_()
-        self.docks[dock].set_folded(False)
+        self.show_panel(dock)
         field.setFocus()
         field.selectAll()
 
@@ -262,7 +325,7 @@ class MainWindow(QMainWindow):
     def _on_focus(self, _old: QWidget | None, new: QWidget | None) -> None:
         """Give plain keys to the actions while the picture or the list of images has the focus."""
         near = new is None or new in (self, self.samples_panel.view)
-        near = near or self.canvas is new or self.canvas.isAncestorOf(new)  # type: ignore[arg-type]
+        near = near or self._middle.isAncestorOf(new)  # type: ignore[arg-type]
         self.actions_.set_soft_keys(near)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -14,6 +14,7 @@ from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.types import Image
+from segstudio.datasets.containers import stat_source
 
 __all__ = ["THUMBNAIL_EDGE", "ImageCache", "ThumbnailLoader", "to_qimage"]
 
@@ -176,7 +177,7 @@ class ThumbnailLoader(QObject):
         if self._folder is None:
             return None
         try:
-            status = path.stat()
+            status = stat_source(path)
         except OSError:
             return None
         key = f"{path.absolute()}|{status.st_mtime_ns}|{status.st_size}|{THUMBNAIL_EDGE}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 
 from segstudio.core.label_space import load_label_space
@@ -94,8 +95,10 @@ def start(qtbot, qapp: QApplication) -> Iterator[Callable[..., Application]]:
     made: list[Application] = []
 
     def start(path: Path | None, *, shown: bool = True) -> Application:
-        application = Application(Settings(), ThemeManager(qapp, "dark"))
+        themes = ThemeManager(qapp, "dark")
+        application = Application(Settings(), themes)
         made.append(application)
+        themes.setParent(application)
         application.window.show()
         application.join()
         application.open(path)
@@ -108,6 +111,9 @@ def start(qtbot, qapp: QApplication) -> Iterator[Callable[..., Application]]:
         application.window.close()
         application.window.deleteLater()
         application.deleteLater()
+    # A window that is only closed is styled anew with every later one: the tests become slow.
+    qapp.processEvents()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     qapp.processEvents()
 
 

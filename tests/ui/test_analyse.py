@@ -174,10 +174,21 @@ def test_rows_are_sorted_as_numbers_and_unknown_last() -> None:
     model.set_regions(
         _rows(
             {"area": 100, "entropy_sum": 255 * 20, "confidence_sum": 255 * 90, "prediction": 1},
-            {"area": 9, "entropy_sum": -1, "confidence_sum": -1, "runner_up_right": 3, "sample": 1,
-             "prediction": 65535},
-            {"area": 20, "entropy_sum": 255 * 10, "confidence_sum": 255 * 10, "target": 1,
-             "kind": 3},
+            {
+                "area": 9,
+                "entropy_sum": -1,
+                "confidence_sum": -1,
+                "runner_up_right": 3,
+                "sample": 1,
+                "prediction": 65535,
+            },
+            {
+                "area": 20,
+                "entropy_sum": 255 * 10,
+                "confidence_sum": 255 * 10,
+                "target": 1,
+                "kind": 3,
+            },
         )
     )
 
@@ -278,8 +289,10 @@ def analysed(application: Application, qtbot) -> Application:
     """The Analyse workspace with the regions of the stored run."""
     application.window.actions_["workspace_analyse"].trigger()
     qtbot.waitUntil(
-        lambda: application.window.regions.rowCount() > 0
-        and application.analyse._loaded.summary.missing == 0,
+        lambda: (
+            application.window.regions.rowCount() > 0
+            and application.analyse._loaded.summary.missing == 0
+        ),
         timeout=TIMEOUT,
     )
     return application
@@ -292,7 +305,9 @@ def _first(application: Application) -> ErrorRegion:
 def test_entering_finds_the_regions_and_fills_every_panel(analysed: Application) -> None:
     window, session = analysed.window, analysed.session
     assert {name for name, dock in window.docks.items() if dock.isVisible()} >= {
-        "confusion", "regions", "kinds",
+        "confusion",
+        "regions",
+        "kinds",
     }
     assert not window.docks["samples"].isVisible()
     (job,) = [state for state in session.jobs() if state.unit == "analysed"]
@@ -309,9 +324,7 @@ def test_entering_finds_the_regions_and_fills_every_panel(analysed: Application)
     assert not window.regions_panel.missing.isVisible()
 
 
-def test_browse_correct_and_analyse_keep_their_panels(
-    application: Application, qtbot
-) -> None:
+def test_browse_correct_and_analyse_keep_their_panels(application: Application, qtbot) -> None:
     window = application.window
 
     def visible() -> set[str]:
@@ -331,10 +344,16 @@ def test_browse_correct_and_analyse_keep_their_panels(
     assert work == {"samples", "layers", "classes", "scores", "jobs"}
     for _ in range(2):
         window.actions_["workspace_analyse"].trigger()
-        assert visible() == {
-            "confusion", "regions", "kinds", "uncertainty", "scores", "jobs",
-        }
-        assert tabs() == [["Kinds of errors", "Uncertainty", "Scores", "Jobs"]]
+        assert visible() >= {"confusion", "regions", "kinds", "uncertainty", "scores", "jobs"}
+        assert not visible() & {"samples", "layers", "classes"}
+        (bottom,) = tabs()
+        assert bottom[:2] + bottom[-2:] == [
+            "Kinds of errors",
+            "Boundaries and sizes",
+            "Scores",
+            "Jobs",
+        ]
+        assert {"Uncertainty", "Slices"} <= set(bottom)
         window.actions_["workspace_correct"].trigger()
         assert (visible(), tabs()) == (work, work_tabs)
     assert workspaces == ["analyse", "correct"] * 2, "no workspace is entered on the way"
@@ -374,8 +393,7 @@ def test_a_cell_leads_to_a_region_and_to_a_correction(
     place = view.visualRect(window.regions.index(0, 0)).center()
     QTest.mouseClick(view.viewport(), LEFT, pos=place)
     qtbot.waitUntil(
-        lambda: desk.shown.sample_id == region.sample_id
-        and window.canvas._outline.line_count > 0,
+        lambda: desk.shown.sample_id == region.sample_id and window.canvas._outline.line_count > 0,
         timeout=TIMEOUT,
     )
     state, box = window.canvas.view_state, region.box
@@ -449,9 +467,11 @@ def test_filters_reach_the_list(analysed: Application, qtbot) -> None:
     panel.this_image.setChecked(True)
     here = analysed.desk.sample_id
     wait_for(
-        lambda: 0 < window.regions.rowCount() < everything
-        and {window.regions.region(row).sample_id for row in range(window.regions.rowCount())}
-        == {here}
+        lambda: (
+            0 < window.regions.rowCount() < everything
+            and {window.regions.region(row).sample_id for row in range(window.regions.rowCount())}
+            == {here}
+        )
     )
     panel.this_image.setChecked(False)
     wait_for(lambda: window.regions.rowCount() == everything)
@@ -487,8 +507,9 @@ def test_without_a_run_the_panels_speak(start, dataset_folder: Path, qtbot) -> N
     window.actions_["workspace_analyse"].trigger()
     for panel in (window.confusion_panel, window.regions_panel, window.kinds_panel):
         qtbot.waitUntil(
-            lambda panel=panel: panel._message.isVisible()
-            and panel._message.text().startswith("Run a model"),
+            lambda panel=panel: (
+                panel._message.isVisible() and panel._message.text().startswith("Run a model")
+            ),
             timeout=TIMEOUT,
         )
     assert application.session.jobs() == []

@@ -82,9 +82,7 @@ def _layer(folder: Path, run: str, sample_id: str) -> np.ndarray:
 # -- browsing ---------------------------------------------------------------------------------
 
 
-def test_a_folder_is_listed_and_its_first_image_shown(
-    start, dataset_folder: Path, qtbot
-) -> None:
+def test_a_folder_is_listed_and_its_first_image_shown(start, dataset_folder: Path, qtbot) -> None:
     application = start(dataset_folder)
     window = application.window
     assert window.samples.rowCount() == 4
@@ -156,15 +154,15 @@ def test_the_failure_of_an_image_left_meanwhile_does_not_cover_the_next(
     start, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot
 ) -> None:
     application = start(dataset_folder)
-    desk, gate, read = application.desk, threading.Event(), application.session.read_image
+    desk, gate, read = application.desk, threading.Event(), application.session.read_levels
 
-    def slow(sample_id: str) -> np.ndarray:
+    def slow(sample_id: str) -> tuple[np.ndarray, ...]:
         if sample_id == IDS[2]:
             gate.wait(20)
             raise UnreadableImageError("It cannot be read.")
         return read(sample_id)
 
-    monkeypatch.setattr(application.session, "read_image", slow)
+    monkeypatch.setattr(application.session, "read_levels", slow)
     desk.show(IDS[2])
     desk.show(IDS[0])  # in memory, so nothing new is asked
     gate.set()
@@ -178,17 +176,17 @@ def test_what_was_read_ahead_does_not_hide_a_newer_prediction(
     start, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot
 ) -> None:
     application = start(dataset_folder)
-    desk, gate, read = application.desk, threading.Event(), application.session.read_image
+    desk, gate, read = application.desk, threading.Event(), application.session.read_levels
     qtbot.waitUntil(lambda: (IDS[1], "") in desk._cache, timeout=TIMEOUT)
     reading = threading.Event()
 
-    def slow(sample_id: str) -> np.ndarray:
+    def slow(sample_id: str) -> tuple[np.ndarray, ...]:
         if sample_id == IDS[2]:
             reading.set()
             gate.wait(20)
         return read(sample_id)
 
-    monkeypatch.setattr(application.session, "read_image", slow)
+    monkeypatch.setattr(application.session, "read_levels", slow)
     desk.show(IDS[1])  # reads the next one ahead
     assert reading.wait(20)
     desk.forget(IDS[2], "")
@@ -330,7 +328,8 @@ def test_a_stroke_changes_map_and_figures_and_is_undone_redone_saved(
     qtbot.waitUntil(figures_follow, timeout=TIMEOUT)
 
     assert actions["save"].isEnabled()
-    actions["save"].trigger()
+    with qtbot.waitSignal(application.edit.saved, timeout=TIMEOUT):
+        actions["save"].trigger()
     saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     np.testing.assert_array_equal(saved, painted)
     assert _status(application, IDS[0]) == "corrected"
@@ -359,19 +358,20 @@ def test_the_overlay_shows_the_stroke_at_once(application: Application, qtbot) -
     assert not application.desk.labels["prediction"].visible
 
 
-def test_leaving_an_image_saves_it(
-    application: Application, dataset_folder: Path, qtbot
-) -> None:
+def test_leaving_an_image_saves_it(application: Application, dataset_folder: Path, qtbot) -> None:
     _correct(application, qtbot)
     _stroke(application)
     painted = application.edit.correction.document.label_map.copy()
-    application.window.actions_["next_sample"].trigger()
+    with qtbot.waitSignal(application.edit.saved, timeout=TIMEOUT):
+        application.window.actions_["next_sample"].trigger()
     saved = read_source_map(dataset_folder / f".segstudio/corrections/{IDS[0]}.png")
     np.testing.assert_array_equal(saved, painted)
     assert _status(application, IDS[0]) == "corrected"
     qtbot.waitUntil(
-        lambda: application.edit.correction is not None
-        and application.edit.correction.sample_id == IDS[1],
+        lambda: (
+            application.edit.correction is not None
+            and application.edit.correction.sample_id == IDS[1]
+        ),
         timeout=TIMEOUT,
     )
     _show(application, IDS[0], qtbot)
@@ -379,9 +379,7 @@ def test_leaving_an_image_saves_it(
     np.testing.assert_array_equal(application.edit.correction.document.label_map, painted)
 
 
-def test_closing_the_window_saves_it(
-    application: Application, dataset_folder: Path, qtbot
-) -> None:
+def test_closing_the_window_saves_it(application: Application, dataset_folder: Path, qtbot) -> None:
     _correct(application, qtbot)
     _stroke(application)
     application.window.close()
@@ -468,10 +466,12 @@ def test_a_correction_that_cannot_be_saved_says_so_and_keeps_the_strokes(
     _stroke(application)
     (dataset_folder / ".segstudio" / "corrections").write_text("a file where a folder goes")
     application.window.actions_["save"].trigger()
-    assert "The strokes are kept in the journal." in _notice(application, "save")
+    kept = "The strokes are kept in the journal."
+    qtbot.waitUntil(lambda: kept in _notice(application, "save"), timeout=TIMEOUT)
     assert application.edit.correction.document.is_dirty
     (dataset_folder / ".segstudio" / "corrections").unlink()
-    application.window.actions_["save"].trigger()
+    with qtbot.waitSignal(application.edit.saved, timeout=TIMEOUT):
+        application.window.actions_["save"].trigger()
     assert _notice(application, "save") == ""
     assert not application.edit.correction.document.is_dirty
 
@@ -492,7 +492,7 @@ def test_export_writes_what_was_chosen(
     monkeypatch.setattr(ExportDialog, "exec", lambda _self: QDialog.DialogCode.Accepted)
     monkeypatch.setattr(ExportDialog, "choice", lambda _self: choice)
     application.window.actions_["export"].trigger()
-    qtbot.waitUntil(lambda: "were written" in _notice(application, "export"), timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "files in" in _notice(application, "export"), timeout=TIMEOUT)
     found = sorted(destination.rglob("3.png"))
     assert len(found) == 1
     np.testing.assert_array_equal(
@@ -506,7 +506,7 @@ def test_exporting_nothing_is_a_sentence(start, tmp_path: Path) -> None:
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), np.full((16, 16, 3), 90, np.uint8))
     application = start(folder)
-    application.commands.export()
+    application.transfer.export()
     assert "nothing to export yet" in _notice(application, "export")
 
 

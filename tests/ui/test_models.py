@@ -11,10 +11,11 @@ from PySide6.QtCore import Qt
 from segstudio.core.label_space import load_label_space
 from segstudio.core.types import Sample
 from segstudio.ui.models import NO_NUMBER
+from segstudio.ui.models.image_scores import ImageRow, ImageScoreModel
 from segstudio.ui.models.jobs import JobsModel, JobView
 from segstudio.ui.models.legend import LegendModel
 from segstudio.ui.models.samples import SampleListModel
-from segstudio.ui.models.scores import ClassRow, ImageRow, ImageScoreModel, ScoreTableModel
+from segstudio.ui.models.scores import ClassRow, ScoreTableModel
 
 
 def _samples(count: int) -> tuple[Sample, ...]:

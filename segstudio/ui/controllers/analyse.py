@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, QTimer, Signal
 
-from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.analysis.regions import ErrorRegion, RegionFilter
 from segstudio.analysis.taxonomy import ErrorKind
 from segstudio.core.label_space import LabelSpace
@@ -17,6 +18,7 @@ from segstudio.session.events import JobState
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk, Shown
 from segstudio.ui.controllers.edit import EditController
+from segstudio.ui.controllers.error_tables import count_text, error_bars, object_rows
 from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.dock_layouts import ANALYSIS_DOCKS
@@ -24,11 +26,15 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import share
 from segstudio.ui.models.confusion import ConfusionData
 from segstudio.ui.models.legend import short_name
-from segstudio.ui.models.regions import kind_title
-from segstudio.ui.panels.kinds import Bar
+from segstudio.ui.palettes import shown_colors
 from segstudio.ui.panels.uncertainty import UncertaintyData
 
 __all__ = ["AnalyseController"]
+
+_ARRANGEMENT = "confusion "
+"""Note of the project on a label space's classes in the confusion matrix."""
+
+Classes = int | tuple[int, ...] | None
 
 _LISTED = 2000
 """Regions that are listed at most; the filters reach the others."""
@@ -43,13 +49,21 @@ class _Loaded:
     confusion: ConfusionData
     uncertainty: UncertaintyData
     summary: ErrorSummary
+    arrangement: dict[str, Any]
 
 
 class AnalyseController(QObject):
     """Joins the panels of the Analyse workspace with the session.
 
     Nothing is read before one of its panels is visible.
+
+    Attributes
+    ----------
+    counts_changed : Signal
+        Another run is shown, or its counts may be others.
     """
+
+    counts_changed = Signal()
 
     def __init__(
         self,
@@ -86,16 +100,16 @@ class AnalyseController(QObject):
         self._edit.saved.connect(lambda _sample_id: self._ask_corrected())
         self._edit.opened.connect(lambda _correction: self._choose_class())
         window.confusion_panel.regions_requested.connect(self.show_pair)
+        window.confusion_panel.arrangement_changed.connect(self._keep_arrangement)
         panel = window.regions_panel
         panel.filter_changed.connect(self._ask_regions)
         panel.region_selected.connect(self.show_region)
         panel.region_activated.connect(self.correct_region)
         panel.analysis_requested.connect(self._start)
         for action, step in (("next_region", 1), ("previous_region", -1)):
-            window.actions_[action].triggered.connect(
-                lambda _checked, step=step: panel.step(step)
-            )
+            window.actions_[action].triggered.connect(lambda _checked, step=step: panel.step(step))
         window.kinds_panel.kind_clicked.connect(self._show_kind)
+        window.objects_panel.class_activated.connect(lambda index: self.show_pair(index, None))
         window.uncertainty_panel.regions_requested.connect(self._show_entropy)
 
     # -- reading ----------------------------------------------------------------------------
@@ -104,6 +118,22 @@ class AnalyseController(QObject):
         """Read the run again, now or when one of the panels is seen."""
         self._stale = True
         self._refresh_if_seen()
+        self.counts_changed.emit()
+
+    def recount(self) -> None:
+        """Forget the counts, because ground truth and run meet in another way now."""
+        if self._analysis is not None:
+            self._analysis[1].forget()
+        self._asked.clear()
+        self.refresh()
+
+    def questions(self) -> Analysis:
+        """Return the project's analysis with the counts it keeps; may be called in a thread."""
+        generation = self._session.generation
+        kept = self._analysis
+        if kept is None or kept[0] != generation:
+            kept = self._analysis = generation, self._session.analysis()
+        return kept[1]
 
     def _refresh_if_seen(self) -> None:
         docks = self._window.docks
@@ -125,13 +155,10 @@ class AnalyseController(QObject):
 
     def _read(self, run: str) -> _Loaded:
         """Read a run's counts and stored errors; runs in a thread."""
-        generation = self._session.generation
-        if self._analysis is None or self._analysis[0] != generation:
-            self._analysis = generation, self._session.analysis()
-        analysis = self._analysis[1]
+        analysis = self.questions()
         table, space = analysis.table(run), analysis.label_space(run)
         names = tuple(short_name(entry.name) for entry in space.classes)
-        colors = tuple(entry.color for entry in space.classes)
+        colors = shown_colors(space)
         return _Loaded(
             run,
             space,
@@ -140,7 +167,26 @@ class AnalyseController(QObject):
                 table.entropy_by_class(), table.confidence_by_class(), table.edge_entropy_ratio()
             ),
             self._session.error_summary(run),
+            self._read_arrangement(space),
         )
+
+    def _read_arrangement(self, space: LabelSpace) -> dict[str, Any]:
+        """Return which classes are merged and hidden in this project."""
+        text = self._session.store.note(_ARRANGEMENT + space.name)
+        try:
+            found = json.loads(text or "{}")
+        except ValueError:
+            found = {}
+        return found if isinstance(found, dict) else {}
+
+    def _keep_arrangement(self, arrangement: dict[str, Any]) -> None:
+        """Remember merged and hidden classes for this project."""
+        loaded = self._loaded
+        if loaded is None:
+            return
+        name, text = _ARRANGEMENT + loaded.space.name, json.dumps(arrangement)
+        store = self._session.store
+        self._tasks.start("arrangement", lambda: store.set_note(name, text), lambda _none: None)
 
     def _on_failed(self, error: Exception) -> None:
         self._loaded = None
@@ -148,25 +194,40 @@ class AnalyseController(QObject):
 
     def _say(self, text: str) -> None:
         window = self._window
-        for panel in (window.confusion_panel, window.regions_panel, window.kinds_panel):
+        for panel in (
+            window.confusion_panel,
+            window.regions_panel,
+            window.kinds_panel,
+            window.objects_panel,
+            window.uncertainty_panel,
+        ):
             panel.set_message(text)
-        window.uncertainty_panel.set_message(text)
 
     def _on_read(self, loaded: _Loaded) -> None:
         if loaded.run != self._desk.run:
             return
-        self._loaded = loaded
+        before, self._loaded = self._loaded, loaded
         window, summary = self._window, loaded.summary
         if not loaded.confusion.counts.any():
             self._say(f"No image of {loaded.run} is scored yet.")
             return
-        window.confusion_panel.set_data(loaded.confusion)
-        window.uncertainty_panel.set_data(loaded.uncertainty, loaded.confusion.names)
+        fresh = before is None or before.space.names != loaded.space.names
+        window.confusion_panel.set_data(loaded.confusion, loaded.arrangement if fresh else None)
+        if loaded.uncertainty.entropy.any() or loaded.uncertainty.confidence.any():
+            window.uncertainty_panel.set_data(loaded.uncertainty, loaded.confusion.names)
+        else:
+            window.uncertainty_panel.set_message(
+                f"{loaded.run} came from another program, without entropy or confidence."
+            )
         window.regions.set_classes(loaded.confusion.names, loaded.confusion.colors)
         if summary.analysed:
-            window.kinds_panel.set_bars(*_bars(summary))
+            window.kinds_panel.set_bars(*error_bars(summary))
+            window.objects_panel.set_rows(object_rows(summary), summary.counts.size_edges)
         else:
             window.kinds_panel.set_message("The kinds of errors come with the error regions.")
+            window.objects_panel.set_message(
+                "Boundary IoU and scores by object size come with the error regions."
+            )
         window.regions_panel.set_missing(summary.missing if not self._job_id else 0)
         self._ask_regions()
         key = (self._session.generation, loaded.run)
@@ -205,14 +266,12 @@ class AnalyseController(QObject):
 
     # -- the list ---------------------------------------------------------------------------
 
-    def show_pair(self, target: int | None, prediction: int | None) -> None:
-        """List the regions of a cell; None stands for any class."""
+    def show_pair(self, target: Classes, prediction: Classes) -> None:
+        """List the regions of a cell; a tuple stands for any of them, None for any class."""
         if self._loaded is None:
             return
         data = self._loaded.confusion
-        names = [
-            "any class" if index is None else data.name(index) for index in (target, prediction)
-        ]
+        names = [_names(data, classes) for classes in (target, prediction)]
         text = f"{names[0]} \N{RIGHTWARDS ARROW} {names[1]}"
         self._window.regions_panel.set_pair(target, prediction, text)
         self._window.confusion_panel.set_chosen(target, prediction)
@@ -252,9 +311,9 @@ class AnalyseController(QObject):
             return
         self._window.regions.set_regions(found.table)
         part = found.pixels / found.all_pixels if found.all_pixels else None
-        text = f"{_count(found.regions)} regions, {share(part)} of all wrong pixels"
+        text = f"{count_text(found.regions)} regions, {share(part)} of all wrong pixels"
         if found.regions > len(found.table):
-            text += f"; the first {_count(len(found.table))} by area and confidence are listed"
+            text += f"; the first {count_text(len(found.table))} by area and confidence are listed"
         self._window.regions_panel.show_list(text + ".  Enter corrects a region.")
         self._ask_corrected()
 
@@ -332,33 +391,8 @@ class AnalyseController(QObject):
         self._choose_class()
 
 
-def _bars(summary: ErrorSummary) -> tuple[list[Bar], list[Bar], list[Bar]]:
-    """Return the bars of the kinds, of the boundaries and of the sizes."""
-    kinds = [
-        Bar(
-            kind_title(kind),
-            f"{ERROR_DEFINITIONS[kind.name.lower()]}\n{ERROR_DEFINITIONS['if fixed']}\n"
-            f"{_count(int(summary.pixels[kind]))} wrong pixels. A click lists its regions.",
-            summary.miou,
-            gain=float(summary.if_fixed[kind]),
-            note=share(float(summary.shares[kind])),
-            key=kind,
-        )
-        for kind in ErrorKind
-    ]
-    boundary = [
-        Bar("Boundary IoU", ERROR_DEFINITIONS["boundary_iou"], summary.mean_boundary_iou),
-        Bar("mIoU", "Of the analysed images, pooled.", summary.miou),
-    ]
-    edges = [round(edge**0.5) for edge in summary.counts.size_edges]
-    titles = [f"below {edges[0]}\N{SUPERSCRIPT TWO} px"] if edges else ["all"]
-    titles += [f"from {edge}\N{SUPERSCRIPT TWO} px on" for edge in edges]
-    sizes = [
-        Bar(title, ERROR_DEFINITIONS["by size"], float(value))
-        for title, value in zip(titles, summary.size_miou, strict=True)
-    ]
-    return kinds, boundary, sizes
-
-
-def _count(number: int) -> str:
-    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+def _names(data: ConfusionData, classes: Classes) -> str:
+    if classes is None:
+        return "any class"
+    members = classes if isinstance(classes, tuple) else (classes,)
+    return " + ".join(data.name(index) for index in members)

@@ -13,10 +13,13 @@ from segstudio.core.errors import SegStudioError
 from segstudio.core.label_space import label_space_names
 from segstudio.core.types import Sample
 from segstudio.datasets.base import Dataset
+from segstudio.datasets.containers import CONTAINER_SUFFIXES
 from segstudio.datasets.images import IMAGE_SUFFIXES
+from segstudio.session.events import SampleFailed
 from segstudio.session.inspection import holds_checkpoint
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk
+from segstudio.ui.controllers.formats import FormatsController, has_unnamed_colors
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.thumbnails import ThumbnailLoader
@@ -57,13 +60,17 @@ class BrowseController(QObject):
         window.actions_["open_file"].triggered.connect(lambda _checked: self._ask_file())
         window.samples.thumbnail_requested.connect(self._request_thumbnail)
         thumbnails.loaded.connect(window.samples.set_thumbnail)
-        bridge.sample_failed.connect(
-            lambda event: window.samples.set_status(event.sample_id, "failed")
-        )
+        bridge.sample_failed.connect(self._on_sample_failed)
         bridge.problem.connect(
             lambda text: window.show_notice("problem", text, kind="warning", seconds=20)
         )
+        self._formats = FormatsController(window, tasks)
+        self._formats.reopen.connect(lambda path, name: self.open(path, format=name or None))
         self.welcome()
+
+    def _on_sample_failed(self, event: SampleFailed) -> None:
+        if not event.job_id:  # of a job that makes no prediction, an export, the image is whole
+            self._window.samples.set_status(event.sample_id, "failed")
 
     def welcome(self) -> None:
         """Say on the empty canvas what to do next."""
@@ -76,33 +83,45 @@ class BrowseController(QObject):
             links,
         )
 
-    def open(self, path: Path, *, sample_id: str = "", label_space: str | None = None) -> None:
+    def open(
+        self,
+        path: Path,
+        *,
+        sample_id: str = "",
+        label_space: str | None = None,
+        format: str | None = None,
+    ) -> None:
         """Open a folder or an image; a checkpoint is handed on by `checkpoint_found`."""
         suffix = path.suffix.lower()
-        if path.is_file() and (suffix in checkpoint_suffixes() or suffix not in IMAGE_SUFFIXES):
+        known = IMAGE_SUFFIXES | CONTAINER_SUFFIXES
+        if path.is_file() and (suffix in checkpoint_suffixes() or suffix not in known):
             # Plugins may read files of other types; the worker process knows which.
             self.checkpoint_found.emit(path)
         elif path.is_dir():
             self._tasks.start(
                 "open",
                 lambda: holds_checkpoint(path),
-                lambda model: self.checkpoint_found.emit(path)
-                if model
-                else self._open_dataset(path, sample_id, label_space),
+                lambda model: (
+                    self.checkpoint_found.emit(path)
+                    if model
+                    else self._open_dataset(path, sample_id, label_space, format)
+                ),
                 self._on_failed,
                 priority=3,
             )
         else:
-            self._open_dataset(path, sample_id, label_space)
+            self._open_dataset(path, sample_id, label_space, format)
 
-    def _open_dataset(self, path: Path, sample_id: str, label_space: str | None) -> None:
+    def _open_dataset(
+        self, path: Path, sample_id: str, label_space: str | None, format: str | None
+    ) -> None:
         self._wanted_sample = sample_id
         self._window.canvas.set_empty_message(f"Looking at {path.name or path} …")
         self._desk.clear()
         self._tasks.forget()
         self._tasks.start(
             "open",
-            lambda: self._session.open_dataset(path, label_space=label_space),
+            lambda: self._session.open_dataset(path, label_space=label_space, format=format),
             lambda dataset: self._on_opened(dataset, path),
             self._on_failed,
             priority=3,
@@ -115,7 +134,7 @@ class BrowseController(QObject):
         title = dataset.title or dataset.root.name
         window.set_dataset_title(title, dataset.root)
         window.actions_["run"].setEnabled(True)
-        self._say_what_was_found(dataset)
+        self._say_what_was_found(dataset, path)
         try:
             settings.add_recent(path)
             settings.set("last", str(path.resolve()))
@@ -146,7 +165,7 @@ class BrowseController(QObject):
         self._desk.show(sample_id)
         self._window.set_workspace("correct")
 
-    def _say_what_was_found(self, dataset: Dataset) -> None:
+    def _say_what_was_found(self, dataset: Dataset, path: Path) -> None:
         window = self._window
         if dataset.has_targets and dataset.label_space is None:
             names = QComboBox()
@@ -170,7 +189,17 @@ class BrowseController(QObject):
         if dataset.label_space is not None:
             parts.append(f"{len(dataset.label_space)} classes of {dataset.label_space.name}")
         found = f"Opened as {dataset.format}:  {'  ·  '.join(parts)}"
-        window.show_notice("opened", "\n".join([found, *dataset.notes]), kind="done", seconds=8)
+        buttons = [("Change…", lambda: self._formats.ask_format(path, dataset.format))]
+        if has_unnamed_colors(dataset):
+            buttons.insert(0, ("Name the colours…", lambda: self._formats.ask_colors(dataset)))
+        window.show_notice(
+            "opened",
+            "\n".join([found, *dataset.notes]),
+            kind="done",
+            # What there is to read stays until it is closed.
+            seconds=None if dataset.notes else 8,
+            buttons=buttons,
+        )
 
     def _on_failed(self, error: Exception) -> None:
         self.welcome()

@@ -1,4 +1,4 @@
-"""What is neither browsing nor painting: theme, export, command palette, help."""
+"""What is neither browsing nor painting: theme, command palette, help."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QDialog
 
 import segstudio
 from segstudio.core.errors import SegStudioError
@@ -18,10 +17,11 @@ from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.models import ModelsController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.dialogs.command_palette import CommandPalette, Entry
-from segstudio.ui.dialogs.export import ExportDialog
-from segstudio.ui.dialogs.help import AboutDialog, ShortcutsDialog
+from segstudio.ui.dialogs.help import AboutDialog
+from segstudio.ui.dialogs.shortcuts import ShortcutsDialog
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import PALETTES, palette, set_palette, shown_color
 from segstudio.ui.theme import ThemeManager
 
 __all__ = ["CommandsController"]
@@ -52,9 +52,14 @@ class CommandsController(QObject):
                 lambda _checked, choice=choice: self._choose_theme(choice)
             )
         actions[f"theme_{themes.choice}"].setChecked(True)
-        self._on("export", self.export)
+        self._on("repair_project", self.repair_project)
+        self._set_palette(session.settings.get("palette", "own"))
+        for name in PALETTES:
+            actions[f"palette_{name}"].triggered.connect(
+                lambda _checked, name=name: self._choose_palette(name)
+            )
         self._on("command_palette", self.show_palette)
-        self._on("shortcuts", lambda: ShortcutsDialog(actions.specs, window).exec())
+        self._on("shortcuts", self.show_shortcuts)
         self._on("about", lambda: AboutDialog(segstudio.__version__, window).exec())
         window.status.jobs_requested.connect(self._show_jobs)
 
@@ -65,57 +70,55 @@ class CommandsController(QObject):
         self._themes.set_choice(choice)
         self._session.settings.set("theme", choice)
 
+    def _choose_palette(self, name: str) -> None:
+        """Show classes in other colours, now and from now on."""
+        self._set_palette(name)
+        self._session.settings.set("palette", name)
+
+    def _set_palette(self, name: str) -> None:
+        set_palette(name)
+        self._window.actions_[f"palette_{palette()}"].setChecked(True)
+        self._desk.lay()
+        self._window.legend.refresh_colors()
+        self._edit.show_colors()
+        if self._desk.run:
+            self._desk.run_changed.emit(self._desk.run)
+
+    def show_shortcuts(self) -> None:
+        """Show all keys, to look up and to change."""
+        dialog = ShortcutsDialog(self._window.actions_, self._window)
+        dialog.changed.connect(self._keep_keys)
+        dialog.exec()
+        dialog.deleteLater()
+
+    def _keep_keys(self) -> None:
+        try:
+            self._session.settings.set("shortcuts", self._window.actions_.custom_keys)
+        except SegStudioError as error:
+            self._window.show_notice("settings", str(error), kind="warning")
+
     def _show_jobs(self) -> None:
         self._window.docks["jobs"].show()
         self._window.docks["jobs"].raise_()
 
-    def export(self) -> None:
-        """Ask what to export and where, then do it in a thread."""
-        session, window = self._session, self._window
+    def repair_project(self) -> None:
+        """Go on with what can be read of a damaged project file, on the user's word only."""
+        window, session = self._window, self._session
         if session.dataset is None:
-            window.show_notice(
-                "export", "Open a dataset first; then its label maps can be exported."
-            )
+            window.show_notice("repair", "Open a dataset first; then its project can be repaired.")
             return
-        from segstudio.exporters.base import EXPORTERS
 
-        sources = []
-        corrected = len(session.store.corrected_samples())
-        if corrected:
-            sources.append(("corrections", f"Corrections ({corrected})"))
-        for record in session.runs():
-            count = session.finished_count(record.run)
-            sources.append((f"prediction:{record.run}", f"Prediction of {record.run} ({count})"))
-        if session.dataset.has_targets and session.dataset.label_space is not None:
-            sources.append(("ground-truth", "Ground truth"))
-        if not sources:
-            window.show_notice(
-                "export", "There is nothing to export yet: run a model or correct an image."
-            )
-            return
-        dialog = ExportDialog(
-            sources,
-            [(name, entry.description) for name, entry in EXPORTERS.items()],
-            session.dataset.root / "export",
-            exporter=session.settings.get("exporter", "index-png"),
-            parent=window,
-        )
-        if dialog.exec() != QDialog.DialogCode.Accepted:
-            return
-        choice = dialog.choice()
-        session.settings.set("exporter", choice.exporter)
-        self._edit.save_if_dirty()
-        window.show_notice("export", f"Exporting to {choice.destination} …")
+        def tell(aside: Path | None) -> None:
+            text = "The project is sound; nothing was changed."
+            if aside is not None:
+                text = f"The damaged project file is kept as {aside}; what could be read goes on."
+            window.show_notice("repair", text, kind="done")
+
         self._tasks.start(
-            "export",
-            lambda: session.export(choice.exporter, choice.destination, what=choice.what),
-            lambda paths: self._on_exported(paths, choice.destination),
-            lambda error: window.show_notice("export", sentence(error), kind="error"),
-        )
-
-    def _on_exported(self, paths: list[Path], destination: Path) -> None:
-        self._window.show_notice(
-            "export", f"{len(paths)} files were written to {destination}.", kind="done"
+            "repair",
+            session.repair_project,
+            tell,
+            lambda error: window.show_notice("repair", sentence(error), kind="error"),
         )
 
     def show_palette(self) -> None:
@@ -139,7 +142,7 @@ class CommandsController(QObject):
                     "class",
                     "class",
                     partial(self._edit.choose_class, entry.index),
-                    entry.color,
+                    shown_color(entry.index, entry.color),
                 )
             )
         if self._session.dataset is not None:

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.label_space import LabelSpace
-from segstudio.core.types import Image, LabelMap
+from segstudio.core.types import LabelMap
+from segstudio.datasets.scratch import is_large
+from segstudio.project.layout import LAYERS as RUN_LAYERS
 from segstudio.session.session import Session
 from segstudio.ui.canvas.overlays import ErrorOverlay, LabelMode, LabelOverlay, ScalarOverlay
+from segstudio.ui.controllers.shown import Shown
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.palettes import shown_colors
 from segstudio.ui.panels.layers import LAYERS
 
 __all__ = ["Desk", "Shown"]
 
-_KEPT = 6
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A sample with everything that can be laid over it; None is what there is not."""
-
-    sample_id: str
-    run: str
-    image: Image
-    target: LabelMap | None
-    prediction: LabelMap | None
-    entropy: NDArray[np.uint8] | None
-    confidence: NDArray[np.uint8] | None
-    runner_up: LabelMap | None
-    run_space: LabelSpace | None
-    problems: tuple[str, ...] = field(default=())
+_KEPT, _KEPT_BYTES = 6, 1 << 30
+"""Samples that stay in memory for going back, as long as they take no more than these bytes."""
 
 
 class Desk(QObject):
@@ -70,13 +57,14 @@ class Desk(QObject):
         self.corrected: LabelMap | None = None
         self._cache: OrderedDict[tuple[str, str], Shown] = OrderedDict()
         self._forgotten = 0
-        self._held = False
+        self._held = self._aside = False
         self.labels = {
             name: LabelOverlay(name) for name in ("correction", "prediction", "ground_truth")
         }
         self.scalars = {
             "entropy": ScalarOverlay("entropy"),
             "confidence": ScalarOverlay("confidence"),
+            "disagreement": ScalarOverlay("disagreement"),
         }
         self.errors = ErrorOverlay("errors")
         self.overlays = {**self.labels, **self.scalars, "errors": self.errors}
@@ -95,7 +83,8 @@ class Desk(QObject):
         window.legend.visibility_changed.connect(lambda _visible: self._restyle())
         window.classes_panel.class_hovered.connect(self._on_class_hovered)
         window.overlays_held.connect(self._on_held)
-        window.actions_["toggle_outlines"].toggled.connect(self._on_outlines)
+        for name in ("toggle_outlines", "toggle_patterns"):
+            window.actions_[name].toggled.connect(lambda _on: self._on_outlines())
 
     # -- samples ----------------------------------------------------------------------------
 
@@ -119,6 +108,11 @@ class Desk(QObject):
         self._follow_space()
         self._window.samples_panel.select(sample_id)
         self.reload()
+
+    def release_pages(self) -> None:
+        """Let the system take back what was looked at of a very large sample's files."""
+        if self.shown is not None:
+            self.shown.release_pages()
 
     def reload(self, *, fresh: bool = False) -> None:
         """Read the sample's layers again; ``fresh`` forgets what was read before."""
@@ -179,14 +173,15 @@ class Desk(QObject):
     def _read(self, sample_id: str, run: str) -> Shown:
         """Read everything of a sample; runs in a thread."""
         session = self._session
-        image = session.read_image(sample_id)
+        levels = session.read_levels(sample_id)
+        image = levels[0]
         problems: list[str] = []
         target: LabelMap | None = None
         try:
             target = session.read_target(sample_id)
         except SegStudioError as error:
             problems.append(str(error))
-        layers: dict[str, Any] = dict.fromkeys(("labels", "entropy", "confidence", "runner_up"))
+        layers: dict[str, Any] = dict.fromkeys((*RUN_LAYERS, "mutual_information"))
         space = None
         if run:
             space = session.store.run(run).label_space
@@ -211,7 +206,9 @@ class Desk(QObject):
             layers["confidence"],
             layers["runner_up"],
             space,
+            levels,
             tuple(problems),
+            layers["mutual_information"],
         )
 
     def _put(self, shown: Shown) -> None:
@@ -222,7 +219,7 @@ class Desk(QObject):
         same = self.shown is not None and self.shown.image is shown.image
         self.shown = shown
         if not same:
-            self._window.canvas.set_image(shown.image)
+            self._window.canvas.set_image(shown.image, shown.levels)
         self.lay()
         for problem in shown.problems:
             self._window.show_notice("sample", problem, kind="warning")
@@ -234,11 +231,16 @@ class Desk(QObject):
     def _keep(self, shown: Shown) -> None:
         self._cache[shown.sample_id, shown.run] = shown
         self._cache.move_to_end((shown.sample_id, shown.run))
-        while len(self._cache) > _KEPT:
-            self._cache.popitem(last=False)
+        total = sum(kept.nbytes for kept in self._cache.values())
+        while len(self._cache) > 1 and (len(self._cache) > _KEPT or total > _KEPT_BYTES):
+            total -= self._cache.popitem(last=False)[1].nbytes
 
     def _prefetch(self) -> None:
         run, forgotten = self.run, self._forgotten
+        if self.shown is None or self.shown.nbytes > _KEPT_BYTES // 4:
+            return  # the next one would push out this one
+        if is_large(*self.shown.image.shape[:2]):
+            return
 
         def keep(shown: Shown) -> None:
             # What was read while a run was writing may lack what it has written since.
@@ -288,12 +290,14 @@ class Desk(QObject):
             there = label_map is not None and its_space is not None
             reasons[name] = None if there else missing[name]
             if label_map is not None and its_space is not None:
-                self.labels[name].set_labels(label_map, its_space.colors)
+                self.labels[name].set_labels(label_map, shown_colors(its_space))
             else:
                 self.labels[name].clear()
         for name, overlay in self.scalars.items():
-            values = shown.entropy if name == "entropy" else shown.confidence
-            reasons[name] = None if values is not None else missing["prediction"]
+            values = getattr(shown, name)
+            none = "Predictions of another program come without it"
+            reason = missing["prediction"] if shown.prediction is None else none
+            reasons[name] = None if values is not None else reason
             if values is None:
                 overlay.clear()
             else:
@@ -342,21 +346,33 @@ class Desk(QObject):
                 self.labels[name].set_hidden(wanted)
 
     def _on_visibility(self, name: str, visible: bool) -> None:
-        self.overlays[name].visible = visible and not self._held
+        self.overlays[name].visible = visible and not (self._held or self._aside)
 
     def _on_opacity(self, name: str, opacity: float) -> None:
         self.overlays[name].opacity = opacity
 
+    def set_aside(self, aside: bool) -> None:
+        """Hide the layers while another map lies over the picture."""
+        if aside != self._aside:
+            self._aside = aside
+            self._follow_visibility()
+
     def _on_held(self, held: bool) -> None:
         self._held = held
-        panel = self._window.layers_panel
+        self._follow_visibility()
+
+    def _follow_visibility(self) -> None:
+        panel, shown = self._window.layers_panel, not (self._held or self._aside)
         for name, overlay in self.overlays.items():
-            overlay.visible = panel.is_visible(name) and not held
+            overlay.visible = panel.is_visible(name) and shown
 
     def _on_class_hovered(self, class_index: int) -> None:
         for overlay in self.labels.values():
             overlay.set_highlight(class_index if class_index >= 0 else None)
 
-    def _on_outlines(self, outlines: bool) -> None:
+    def _on_outlines(self) -> None:
+        actions = self._window.actions_
+        fill = LabelMode.PATTERN if actions["toggle_patterns"].isChecked() else LabelMode.FILL
+        outlines = actions["toggle_outlines"].isChecked()
         for overlay in self.labels.values():
-            overlay.mode = LabelMode.OUTLINE if outlines else LabelMode.FILL
+            overlay.mode = LabelMode.OUTLINE if outlines else fill

@@ -12,10 +12,12 @@ from segstudio.session.corrections import GROUND_TRUTH, Correction
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk, Shown
 from segstudio.ui.controllers.painting import Painter
+from segstudio.ui.controllers.saving import Saver
 from segstudio.ui.controllers.score import ScoreController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import shown_color
 
 __all__ = ["EditController"]
 
@@ -50,7 +52,9 @@ class EditController(QObject):
         self.correction: Correction | None = None
         self._counts: LiveCounts | None = None
         self._painter = Painter(window, session, tasks, desk)
+        self._saver = Saver(window, session, tasks)
         self._prediction_was_visible = True
+        self._last_class = 1
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(_LIVE_MS)
@@ -63,9 +67,11 @@ class EditController(QObject):
             actions[f"favourite_{digit}"].triggered.connect(
                 lambda _checked, digit=digit: self._choose_favourite(digit)
             )
-        actions["undo"].triggered.connect(lambda _checked: self._travel("undo"))
-        actions["redo"].triggered.connect(lambda _checked: self._travel("redo"))
+        actions["undo"].triggered.connect(lambda _checked: self.travel("undo"))
+        actions["redo"].triggered.connect(lambda _checked: self.travel("redo"))
         actions["save"].triggered.connect(lambda _checked: self.save())
+        actions["swap_class"].triggered.connect(lambda _checked: self._swap_class())
+        self._saver.saved.connect(self._on_saved)
         window.workspace_changed.connect(self._on_workspace)
         self._painter.class_picked.connect(self._on_picked)
         window.classes_panel.class_chosen.connect(self.choose_class)
@@ -94,7 +100,9 @@ class EditController(QObject):
         else:
             self._painter.rest()
             panel.set_visible("prediction", self._prediction_was_visible)
-            self.save_if_dirty()
+            self._painter.finish_stroke()
+            if self.correction is not None and self.correction.document.is_dirty:
+                self.save()
 
     def _on_shown(self, shown: Shown | None) -> None:
         if shown is None or not self.is_correcting:
@@ -109,21 +117,29 @@ class EditController(QObject):
         sample_id = shown.sample_id
         self._tasks.start(
             "correction",
-            lambda: self._session.open_correction(sample_id, source=source),
+            lambda: self._open(sample_id, source),
             self._on_opened,
             self._on_failed,
             priority=2,
         )
 
-    def _on_opened(self, correction: Correction) -> None:
+    def _open(self, sample_id: str, source: str | None) -> tuple[Correction, LiveCounts]:
+        """Open a correction and count its pixels; runs in a thread."""
+        correction = self._session.open_correction(sample_id, source=source)
+        return correction, LiveCounts(correction.document)
+
+    def _on_opened(self, opened: tuple[Correction, LiveCounts]) -> None:
+        correction, counts = opened
         if correction.sample_id != self._desk.sample_id:
-            self._session.corrections.release(correction.sample_id)
+            counts.close()
+            self._session.corrections.leave(correction.sample_id)
             return
         self.correction = self._painter.correction = correction
         document = correction.document
-        self._counts = LiveCounts(document)
+        self._counts = counts
         document.changed.connect(self._on_changed)
-        document.state_changed.connect(self._follow_state)
+        document.state_changed.connect(self._on_state)
+        self._saver.follow(correction)
         self._desk.corrected = document.label_map
         if self._desk.space is None or self._desk.space.names != correction.label_space.names:
             self._desk.space = correction.label_space
@@ -140,28 +156,44 @@ class EditController(QObject):
                 f"{'are' if count > 1 else 'is'} back; Ctrl+Z takes them away one by one.",
                 kind="done",
             )
+        if correction.note:
+            self._window.show_notice("recovered", correction.note, kind="warning")
         self.opened.emit(correction)
 
     def _on_failed(self, error: Exception) -> None:
         self._window.show_notice("correct", sentence(error), kind="warning")
+
+    def put_away(self) -> None:
+        """Save and close the correction of the image shown, so that a job can change it."""
+        if self.correction is not None:
+            self._on_leaving(self.correction.sample_id)
+            self._desk.lay()
+
+    def take_up(self) -> None:
+        """Open the correction of the image shown again."""
+        self._on_shown(self._desk.shown)
 
     def _on_leaving(self, sample_id: str) -> None:
         self._painter.give_up()
         correction = self.correction
         if correction is None:
             return
-        self.save_if_dirty()
+        self._painter.finish_stroke()
         document = correction.document
         document.changed.disconnect(self._on_changed, missing_ok=True)
-        document.state_changed.disconnect(self._follow_state, missing_ok=True)
+        document.state_changed.disconnect(self._on_state, missing_ok=True)
         if self._counts is not None:
             self._counts.close()
         self.correction = self._painter.correction = self._counts = None
+        self._saver.follow(None)
         self._desk.corrected = None
-        try:
-            self._session.corrections.release(correction.sample_id)
-        except SegStudioError as error:
-            self._window.show_notice("save", str(error), kind="error")
+        # Saved in a thread: the next image need not wait for it.
+        saved = self._session.corrections.leave(sample_id).result
+        self._tasks.start(
+            f"leave {sample_id}",
+            saved,
+            lambda was_saved: self._on_saved(sample_id) if was_saved else None,
+        )
         self._follow_state()
 
     # -- what strokes change ----------------------------------------------------------------
@@ -169,6 +201,7 @@ class EditController(QObject):
     def _on_changed(self, patch: MaskPatch) -> None:
         self._desk.labels["correction"].update_box(patch.box)
         self._desk.errors.update_box(patch.box)
+        self._saver.note_change()
         if not self._live.isActive():
             self._live.start()
 
@@ -179,39 +212,48 @@ class EditController(QObject):
             assert self._counts is not None
             self._scores.show_live(confusion, self._counts.shares)
 
-    def _travel(self, way: str) -> None:
-        correction = self.correction
-        if correction is None or correction.document.in_stroke or self._painter.is_working:
-            return
-        try:
-            getattr(correction.document, way)()
-        except SegStudioError as error:
-            self._window.show_notice("correct", str(error), kind="error")
+    def travel(self, way: str) -> None:
+        """Undo or redo ("undo", "redo") a stroke; what is under way is finished first."""
+        self._painter.travel(way)
 
     # -- saving -----------------------------------------------------------------------------
 
     def save_if_dirty(self) -> None:
-        """Save when there is something to save; a stroke that goes on is finished first."""
-        self._painter.finish_stroke()
-        if self.correction is not None and self.correction.document.is_dirty:
-            self.save()
+        """Save and wait for it, before the files are read or the window closes.
 
-    def save(self) -> None:
-        """Save the correction of the sample shown."""
-        if self.correction is None:
+        A stroke that goes on is finished first.
+        """
+        self._painter.finish_stroke()
+        correction = self.correction
+        if correction is None or not correction.document.is_dirty:
             return
-        sample_id = self.correction.sample_id
         try:
-            self._session.save_correction(sample_id)
+            self._session.save_correction(correction.sample_id)
         except SegStudioError as error:
             self._window.show_notice(
                 "save", f"{error} The strokes are kept in the journal.", kind="error"
             )
             return
-        self._window.notices.dismiss("save")
-        self._window.samples.set_status(sample_id, "corrected")
+        self._on_saved(correction.sample_id)
+
+    def save(self) -> None:
+        """Save the correction of the sample shown, in a thread."""
+        self._painter.finish_stroke()
+        self._saver.save()
+
+    def _on_saved(self, sample_id: str) -> None:
+        correction = self.correction
+        again = correction is not None and correction.sample_id == sample_id
+        if not (again and correction.document.is_dirty):  # type: ignore[union-attr]
+            self._window.samples.set_status(sample_id, "corrected")
         self._follow_state()
         self.saved.emit(sample_id)
+
+    def _on_state(self) -> None:
+        """Hear that a stroke was finished, undone or redone, or that the map was saved."""
+        self._follow_state()
+        self._saver.note_stroke()
+        self._desk.release_pages()
 
     def _follow_state(self) -> None:
         """Enable undo, redo and save, and say what the correction is."""
@@ -240,16 +282,28 @@ class EditController(QObject):
 
     def choose_class(self, class_index: int) -> None:
         """Paint with a class from now on."""
+        if class_index != self._window.legend.active:
+            self._last_class = self._window.legend.active
         self._window.legend.set_active(class_index)
         self._show_class()
+
+    def _swap_class(self) -> None:
+        """Paint with the class that was used before the present one."""
+        if self._last_class < self._window.legend.rowCount():
+            self.choose_class(self._last_class)
 
     def _choose_favourite(self, digit: int) -> None:
         favourites = self._window.legend.favourites
         if digit <= len(favourites) and favourites[digit - 1] >= 0:
             self.choose_class(favourites[digit - 1])
 
+    def show_colors(self) -> None:
+        """Show the classes in other colours."""
+        self._show_class()
+
     def _show_class(self) -> None:
         space, active = self._desk.space, self._window.legend.active
         if space is not None and active < len(space):
             entry = space.classes[active]
-            self._window.tool_strip.set_class(short_name(entry.name), QColor(*entry.color))
+            color = QColor(*shown_color(active, entry.color))
+            self._window.tool_strip.set_class(short_name(entry.name), color)

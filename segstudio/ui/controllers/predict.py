@@ -6,6 +6,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QDialog
 
 from segstudio.core.errors import SegStudioError
+from segstudio.inference.catalogue import member_names
 from segstudio.session.events import JobState, PredictionReady, SampleFailed
 from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk
@@ -57,6 +58,7 @@ class PredictController(QObject):
         actions["run"].triggered.connect(lambda _checked: self.ask())
         actions["cancel_job"].triggered.connect(lambda _checked: self._cancel(self._current_job))
         window.jobs_panel.cancel_requested.connect(self._cancel)
+        window.jobs_panel.again_requested.connect(self._run_again)
         window.status.cancel_requested.connect(self._cancel)
         bridge.job_changed.connect(self._on_job)
         bridge.prediction_ready.connect(self._on_prediction)
@@ -115,7 +117,7 @@ class PredictController(QObject):
         ):
             settings.set(key, value)
         self.start(
-            list(choice.models),
+            list(choice.runs),
             device=choice.device,
             precision=choice.precision,
             limit=choice.limit,
@@ -136,7 +138,14 @@ class PredictController(QObject):
             self._session.start_run(
                 models, device=device, precision=precision, limit=limit, restart=restart
             )
-            self._session.library.mark_used(models)
+            used = [member for name in models for member in member_names(name)]
+            self._session.library.mark_used(used)
+        except SegStudioError as error:
+            self._window.show_notice("run", str(error), kind="error")
+
+    def _run_again(self, job_id: str) -> None:
+        try:
+            self._session.run_again(job_id)
         except SegStudioError as error:
             self._window.show_notice("run", str(error), kind="error")
 
@@ -208,7 +217,8 @@ class PredictController(QObject):
         return fresh
 
     def _on_failure(self, event: SampleFailed) -> None:
-        self._window.jobs.add_error(self._current_job, event.sample_id, event.error)
+        job_id = event.job_id or self._current_job
+        self._window.jobs.add_error(job_id, event.sample_id, event.error)
 
     def _on_devices(self, names: list[str]) -> None:
         self._devices = ["auto", *names]

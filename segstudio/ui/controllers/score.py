@@ -18,7 +18,9 @@ from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import number
-from segstudio.ui.models.scores import ClassRow, ImageRow
+from segstudio.ui.models.image_scores import ImageRow
+from segstudio.ui.models.scores import ClassRow
+from segstudio.ui.palettes import shown_color
 
 __all__ = ["ScoreController"]
 
@@ -76,15 +78,22 @@ class ScoreController(QObject):
         rows = [
             ClassRow(
                 entry.name,
-                space.classes[entry.index].color,
+                shown_color(entry.index, space.classes[entry.index].color),
                 pooled_iou=entry.iou,
+                interval=entry.iou_interval,
                 accuracy=entry.accuracy,
                 precision=entry.precision,
                 pixels=entry.target_pixels,
             )
             for entry in run.classes
         ]
-        mean = ClassRow("Mean over classes", None, pooled_iou=run.miou, accuracy=run.mean_accuracy)
+        mean = ClassRow(
+            "Mean over classes",
+            None,
+            pooled_iou=run.miou,
+            interval=run.miou_interval,
+            accuracy=run.mean_accuracy,
+        )
         window.class_scores.set_rows(rows, mean)
         window.image_scores.set_rows(
             [
@@ -133,9 +142,7 @@ class ScoreController(QObject):
         if self._desk.corrected is None:
             self._show(self._stored, None)
 
-    def show_live(
-        self, confusion: NDArray[np.int64] | None, shares: NDArray[np.float64]
-    ) -> None:
+    def show_live(self, confusion: NDArray[np.int64] | None, shares: NDArray[np.float64]) -> None:
         """Show the scores of a correction, beside what they were before it.
 
         Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from segstudio.core.palette import Color
 from segstudio.metrics.scores import iou
 
-__all__ = ["ClassOrder", "ConfusionData", "ConfusionView", "Scale", "view_confusion"]
+__all__ = [
+    "ClassGroup",
+    "ClassOrder",
+    "ConfusionData",
+    "ConfusionView",
+    "Scale",
+    "merge_classes",
+    "view_confusion",
+]
 
 NO_CLASS = "no class"
 """Heading of the column of ignored predictions."""
@@ -32,6 +40,8 @@ class ClassOrder(Enum):
     SPACE = "Order of the label space"
     FREQUENCY = "Most frequent first"
     IOU = "Lowest IoU first"
+    ERRORS = "Most wrong pixels first"
+    NAME = "By name"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +83,67 @@ class ConfusionData:
             share = _share(pixels, of_prediction)
             parts.append(f"{share} of what is predicted as {self.name(prediction)}")
         return "  ·  ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassGroup:
+    """Classes that are looked at as one.
+
+    Attributes
+    ----------
+    name : str
+    members : tuple of int
+        Class indices, ascending.
+    """
+
+    name: str
+    members: tuple[int, ...]
+
+
+def merge_classes(
+    data: ConfusionData, groups: Sequence[ClassGroup]
+) -> tuple[ConfusionData, tuple[tuple[int, ...], ...]]:
+    """Return the matrix with groups of classes as one class each.
+
+    A group stands where its first member stood and has its colour; what its members are confused
+    with each other lies on its diagonal.
+
+    Parameters
+    ----------
+    data : ConfusionData
+    groups : sequence of ClassGroup
+        Without common members.
+
+    Returns
+    -------
+    ConfusionData
+    members : tuple of tuple of int
+        Of each class of the result, the class indices of ``data``.
+    """
+    classes = len(data.names)
+    grouped = {group.members[0]: group for group in groups if group.members}
+    inside = {member for group in grouped.values() for member in group.members}
+    members: list[tuple[int, ...]] = []
+    names, colors = [], []
+    for index in range(classes):
+        if index in grouped:
+            members.append(grouped[index].members)
+            names.append(grouped[index].name)
+        elif index in inside:
+            continue
+        else:
+            members.append((index,))
+            names.append(data.names[index])
+        colors.append(data.colors[index])
+    place = np.zeros(classes + 1, np.intp)
+    for number, part in enumerate(members):
+        place[list(part)] = number
+    place[classes] = len(members)
+    counts = np.zeros((len(members), len(members) + 1), np.int64)
+    rows = np.broadcast_to(place[:classes, None], data.counts.shape)
+    columns = np.broadcast_to(place[None, :], data.counts.shape)
+    np.add.at(counts, (rows, columns), data.counts)
+    return ConfusionData(counts, tuple(names), tuple(colors)), tuple(members)
 
 
 def _share(part: int, whole: int) -> str:
@@ -131,7 +202,7 @@ def view_confusion(
     counts = data.counts
     classes = len(data.names)
     there = (counts.sum(1) + counts[:, :classes].sum(0)) > 0
-    ranked = _ranked(counts, order)
+    ranked = _ranked(data, order)
     rows = np.array([index for index in ranked if there[index] and index not in hidden], np.intp)
     extra = [classes] if counts[:, classes].any() and classes not in hidden else []
     columns = np.concatenate([rows, np.array(extra, np.intp)])
@@ -151,11 +222,18 @@ def view_confusion(
     return ConfusionView(rows, columns, values, strength, peak, scale)
 
 
-def _ranked(counts: NDArray[np.int64], order: ClassOrder) -> list[int]:
+def _ranked(data: ConfusionData, order: ClassOrder) -> list[int]:
+    counts = data.counts
+    if order is ClassOrder.NAME:
+        return sorted(range(len(counts)), key=lambda index: data.names[index].lower())
     if order is ClassOrder.FREQUENCY:
         key = -counts.sum(1).astype(np.float64)
     elif order is ClassOrder.IOU:
         key = np.nan_to_num(iou(counts), nan=2.0)
+    elif order is ClassOrder.ERRORS:
+        classes = len(counts)
+        right = np.diagonal(counts)
+        key = -(counts.sum(1) + counts[:, :classes].sum(0) - 2 * right).astype(np.float64)
     else:
         key = np.arange(len(counts), dtype=np.float64)
     return [int(index) for index in np.argsort(key, kind="stable")]

@@ -113,9 +113,7 @@ class RegionModel(QAbstractTableModel):
         self._sort()
         place = np.empty(len(self._order), np.intp)
         place[self._order] = np.arange(len(self._order))
-        after = [
-            self.index(int(place[row]), at) for row, at in zip(kept, columns, strict=True)
-        ]
+        after = [self.index(int(place[row]), at) for row, at in zip(kept, columns, strict=True)]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 

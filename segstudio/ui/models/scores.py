@@ -1,4 +1,4 @@
-"""Score tables: per class and per image."""
+"""Score tables: what they share, and scores per class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QFont
 
 from segstudio.ui.models import NO_NUMBER, number
 
-__all__ = ["ClassRow", "ImageRow", "ImageScoreModel", "ScoreTableModel"]
+__all__ = ["ClassRow", "NumberTable", "ScoreTableModel", "interval_text"]
 
 Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT = QModelIndex()
@@ -21,33 +21,39 @@ NAN = float("nan")
 
 @dataclass(slots=True)
 class ClassRow:
-    """One class's scores; NaN where a number does not exist."""
+    """One class's scores; NaN where a number does not exist.
+
+    ``interval`` is the 95 % interval of ``pooled_iou``.
+    """
 
     name: str
     color: tuple[int, int, int] | None
     image_iou: float = NAN
     pooled_iou: float = NAN
+    interval: tuple[float, float] = (NAN, NAN)
     accuracy: float = NAN
     precision: float = NAN
     pixels: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One image's scores."""
+def interval_text(interval: tuple[float, float], places: int = 2) -> str:
+    """Return an interval as ``0.41 – 0.56``, a dash where there is none."""
+    low, high = interval
+    if low != low or high != high:
+        return NO_NUMBER
+    return f"{number(low, places)} \N{EN DASH} {number(high, places)}"
 
-    sample_id: str
-    miou: float
-    pixel_accuracy: float
 
-
-class _Table(QAbstractTableModel):
-    """What both tables share: right-aligned numbers and values to sort by."""
+class NumberTable(QAbstractTableModel):
+    """What tables of scores share: right-aligned numbers and values to sort and draw by."""
 
     headers: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
     SortRole = Qt.ItemDataRole.UserRole + 1
+    ColorRole = Qt.ItemDataRole.UserRole + 2
+    ValueRole = Qt.ItemDataRole.UserRole + 10
+    IntervalRole = Qt.ItemDataRole.UserRole + 11  # (low, high) or None
 
     def columnCount(self, parent: Index = _NO_PARENT) -> int:
         """Return the number of columns."""
@@ -76,6 +82,8 @@ class _Table(QAbstractTableModel):
             if isinstance(value, float):
                 return number(value)
             return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else value
+        if role == self.ValueRole:
+            return value if isinstance(value, float) else None
         if role == self.SortRole:
             if isinstance(value, float):
                 return -1.0 if value != value else value
@@ -84,24 +92,39 @@ class _Table(QAbstractTableModel):
             return _RIGHT
         return None
 
+    def is_mean(self, row: int) -> bool:
+        """Whether a row is a mean over the others, which stays last."""
+        return False
+
     def value(self, row: int, column: int) -> Any:
         """Return a cell's value: str, float or int."""
         raise NotImplementedError
 
 
-class ScoreTableModel(_Table):
+class ScoreTableModel(NumberTable):
     """Scores per class; the last row is the mean over classes."""
 
-    headers = ("Class", "IoU image", "IoU all", "Accuracy", "Precision", "Pixels")
+    IMAGE, POOLED, INTERVAL = 1, 2, 3
+
+    headers = (
+        "Class",
+        "IoU image",
+        "IoU all",
+        "95 % interval",
+        "Accuracy",
+        "Precision",
+        "Pixels",
+    )
     hints = (
         "",
         "Intersection over union in the image shown; it follows each stroke",
-        "Intersection over union pooled over all scored images of the run",
+        "Intersection over union pooled over all scored images of the run; the whisker is its "
+        "95 % interval",
+        "95 % of 1,000 draws of as many images with replacement",
         "Share of the class's ground truth that is found, pooled",
         "Share of what is called this class that is right, pooled",
         "Ground-truth pixels of the class, pooled",
     )
-    ColorRole = Qt.ItemDataRole.UserRole + 2
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -141,6 +164,7 @@ class ScoreTableModel(_Table):
             entry.name,
             entry.image_iou,
             entry.pooled_iou,
+            interval_text(entry.interval),
             entry.accuracy,
             entry.precision,
             pixels,
@@ -149,49 +173,17 @@ class ScoreTableModel(_Table):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows; the mean is bold."""
         if index.isValid() and index.row() < self.rowCount():
+            entry = self._mean if self.is_mean(index.row()) else self._rows[index.row()]
+            assert entry is not None
             if role == self.ColorRole and index.column() == 0:
-                color = None if self.is_mean(index.row()) else self._rows[index.row()].color
-                return QColor(*color) if color else None
+                return QColor(*entry.color) if entry.color else None
+            if role == self.IntervalRole and index.column() == self.POOLED:
+                return entry.interval
+            if role == self.SortRole and index.column() == self.INTERVAL:
+                low = entry.interval[0]
+                return -1.0 if low != low else low
             if role == Qt.ItemDataRole.FontRole and self.is_mean(index.row()):
                 font = QFont()
                 font.setWeight(QFont.Weight.DemiBold)
                 return font
-        return super().data(index, role)
-
-
-class ImageScoreModel(_Table):
-    """Scores per image."""
-
-    headers = ("Image", "mIoU", "Pixel accuracy")
-    hints = (
-        "",
-        "Mean IoU over the classes that the image's ground truth or prediction holds",
-        "Share of labelled pixels that are right",
-    )
-    SampleIdRole = Qt.ItemDataRole.UserRole + 2
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._rows: list[ImageRow] = []
-
-    def set_rows(self, rows: Sequence[ImageRow]) -> None:
-        """Show other images."""
-        self.beginResetModel()
-        self._rows = list(rows)
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = _NO_PARENT) -> int:
-        """Return the number of images."""
-        return 0 if parent.isValid() else len(self._rows)
-
-    def value(self, row: int, column: int) -> Any:
-        """Return a cell's value."""
-        entry = self._rows[row]
-        return (entry.sample_id.rpartition("/")[2], entry.miou, entry.pixel_accuracy)[column]
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return what a cell shows."""
-        if role in (self.SampleIdRole, Qt.ItemDataRole.ToolTipRole):
-            inside = index.isValid() and index.row() < len(self._rows)
-            return self._rows[index.row()].sample_id if inside else None
         return super().data(index, role)

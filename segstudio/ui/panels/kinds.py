@@ -108,9 +108,7 @@ class BarChart(QWidget):
             painter.drawText(row, middle, bar.title)
             end = row.right() - numbers
             painter.setPen(colors.color("muted"))
-            painter.drawText(
-                QRectF(end - notes, row.top(), notes, _ROW), right | middle, bar.note
-            )
+            painter.drawText(QRectF(end - notes, row.top(), notes, _ROW), right | middle, bar.note)
             painter.setPen(colors.color("text"))
             painter.drawText(row, right | middle, _figures(bar))
             left = row.left() + names + 2 * GRID
@@ -226,9 +224,7 @@ class KindsPanel(QWidget):
         self._message.setText(text)
         self._pages.setCurrentIndex(0)
 
-    def set_bars(
-        self, kinds: Sequence[Bar], boundary: Sequence[Bar], sizes: Sequence[Bar]
-    ) -> None:
+    def set_bars(self, kinds: Sequence[Bar], boundary: Sequence[Bar], sizes: Sequence[Bar]) -> None:
         """Show the charts."""
         self.kinds.set_bars(kinds)
         self.boundary.set_bars(boundary)

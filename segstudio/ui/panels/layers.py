@@ -42,6 +42,8 @@ class LayerSpec:
         Whether it belongs to the chosen run.
     hint : str
         What it shows.
+    rare : bool
+        Whether it is left out of the list while there is none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LayerSpec:
     visible: bool
     of_run: bool = False
     hint: str = ""
+    rare: bool = False
 
 
 LAYERS: tuple[LayerSpec, ...] = (
@@ -67,6 +70,15 @@ LAYERS: tuple[LayerSpec, ...] = (
         "How undecided the model is: black sure, white unsure",
     ),
     LayerSpec("confidence", "Confidence", 80, False, True, "Probability of the class that won"),
+    LayerSpec(
+        "disagreement",
+        "Disagreement",
+        80,
+        False,
+        True,
+        "Where the models of an ensemble contradict each other: black agreed, white at odds",
+        rare=True,
+    ),
     LayerSpec("ground_truth", "Ground truth", 55, False, False, "The dataset's own labels"),
 )
 """From the top of the stack to its bottom."""
@@ -199,6 +211,7 @@ class LayersPanel(QWidget):
         for name, row in self._rows.items():
             reason = reasons.get(name, "Nothing to show yet")
             row.set_available(reason is None, reason or "")
+            row.setVisible(reason is None or not row.spec.rare)
 
     def set_visible(self, name: str, visible: bool) -> None:
         """Show or hide a layer as if its eye were clicked."""

@@ -122,9 +122,7 @@ class ProtectButton(QToolButton):
         if self.entropy_above is not None:
             parts.append(f"entropy > {self.entropy_above:.1f}")
         self.setText(" · ".join(parts) if parts else "Protect")
-        self.setIcon(
-            icon("protecting", role="warn") if parts else icon("protect", role="muted")
-        )
+        self.setIcon(icon("protecting", role="warn") if parts else icon("protect", role="muted"))
         self._unlock.setEnabled(bool(self._locks))
         self.setToolTip(
             "What may be painted over, whatever the tool\n"

@@ -39,6 +39,7 @@ from segstudio.ui.widgets.basic import ElidedLabel, label
 __all__ = ["RegionsPanel"]
 
 Index = QModelIndex | QPersistentModelIndex
+Classes = int | tuple[int, ...] | None
 _WIDTHS = {
     RegionModel.TARGET: 110,
     RegionModel.PREDICTION: 110,
@@ -100,7 +101,7 @@ class RegionsPanel(QWidget):
         self.setObjectName("panel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model = model
-        self._pair: tuple[int | None, int | None] = (None, None)
+        self._pair: tuple[Classes, Classes] = (None, None)
         self._pair_text = ""
         self._sample_id = ""
         self.summary = ElidedLabel("", role="muted")
@@ -111,7 +112,8 @@ class RegionsPanel(QWidget):
         for kind in ErrorKind:
             self.kind.addItem(kind_title(kind), kind)
             self.kind.setItemData(
-                self.kind.count() - 1, ERROR_DEFINITIONS[kind.name.lower()],
+                self.kind.count() - 1,
+                ERROR_DEFINITIONS[kind.name.lower()],
                 Qt.ItemDataRole.ToolTipRole,
             )
         self.minimal_area = QSpinBox()
@@ -135,8 +137,9 @@ class RegionsPanel(QWidget):
         self._connect()
         self.set_missing(0)
         self.set_pair(None, None, "")
-        self.set_message("Error regions appear here when a model has run on images with "
-                         "ground truth.")
+        self.set_message(
+            "Error regions appear here when a model has run on images with ground truth."
+        )
 
     def _table(self) -> QTableView:
         view = QTableView()
@@ -234,7 +237,7 @@ class RegionsPanel(QWidget):
         self._strip.setVisible(bool(count) or done is not None)
         self.find_missing.setVisible(done is None)
 
-    def set_pair(self, target: int | None, prediction: int | None, text: str) -> None:
+    def set_pair(self, target: Classes, prediction: Classes, text: str) -> None:
         """Want only regions of these classes; None means any.  Tells nobody."""
         self._pair = target, prediction
         self.pair.setText(f"{text}   \N{MULTIPLICATION SIGN}")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
+from collections.abc import Sequence
+
+from PySide6.QtCore import (
+    QModelIndex,
+    QPersistentModelIndex,
+    QPointF,
+    QRect,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
 from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHBoxLayout,
     QListView,
+    QPushButton,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -18,6 +30,7 @@ from PySide6.QtWidgets import (
 
 from segstudio.ui.models import number
 from segstudio.ui.models.samples import SORT_KEYS, SampleListModel
+from segstudio.ui.panels.sample_filters import FILTER_HELP, FilterButton
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.basic import SearchField, icon_button, label
 
@@ -28,17 +41,21 @@ Index = QModelIndex | QPersistentModelIndex
 _ROW = 8 * GRID
 _THUMB_WIDTH, _THUMB_HEIGHT = 9 * GRID, 7 * GRID - 2
 
+_SORT_TITLES = ("Name", "mIoU", "Status", "Mean entropy", "Confident errors")
+
 STATUS_TEXT = {
     "new": "",
     "predicted": "predicted",
     "in progress": "in progress",
     "corrected": "corrected",
     "failed": "failed",
+    "checked": "checked",
+    "flagged": "flagged",
 }
 
 
 def draw_status(painter: QPainter, rect: QRect, status: str) -> None:
-    """Draw a state as a shape: ring, dot, half, tick-like full dot, cross; colour only helps."""
+    """Draw a state as a shape: ring, half, dot, tick, flag, cross; colour only helps."""
     colors = theme()
     circle = QRectF(rect).adjusted(1, 1, -1, -1)
     painter.save()
@@ -56,6 +73,17 @@ def draw_status(painter: QPainter, rect: QRect, status: str) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colors.color("good"))
         painter.drawEllipse(circle)
+    elif status == "checked":
+        painter.setPen(QPen(colors.color("good"), 2.0))
+        painter.drawPolyline(
+            [circle.topLeft() + QPointF(x, y) for x, y in ((0.5, 4.5), (3, 7), (8, 1.5))]
+        )
+    elif status == "flagged":
+        painter.setPen(QPen(colors.color("bad"), 1.5))
+        painter.drawLine(circle.topLeft() + QPointF(1, 0), circle.bottomLeft() + QPointF(1, 1))
+        painter.setBrush(colors.color("bad"))
+        flag = [circle.topLeft() + QPointF(x, y) for x, y in ((1, 0), (8, 2.5), (1, 5))]
+        painter.drawPolygon(flag)
     elif status == "failed":
         painter.setPen(QPen(colors.color("bad"), 1.8))
         painter.drawLine(circle.topLeft(), circle.bottomRight())
@@ -162,11 +190,16 @@ class SamplesPanel(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._model = model
         self.search = SearchField("Filter images")
+        self.search.setToolTip(FILTER_HELP)
+        self.filter = FilterButton(self.search)
+        self.subset = QPushButton("")
+        self.subset.setToolTip("Show all images again")
+        self.subset.hide()
         self._count = label(style="muted")
         self._sort = QComboBox()
         self._sort.setProperty("quiet", "true")
         self._sort.setAccessibleName("Sort images by")
-        for key, text in zip(SORT_KEYS, ("Name", "mIoU", "Status"), strict=True):
+        for key, text in zip(SORT_KEYS, _SORT_TITLES, strict=True):
             self._sort.addItem(text, key)
         self._descending = icon_button("sort", "Reverse the order")
         self._descending.setCheckable(True)
@@ -186,7 +219,9 @@ class SamplesPanel(QWidget):
         self.search.left.connect(self.view.setFocus)
         self._sort.currentIndexChanged.connect(self._resort)
         self._descending.toggled.connect(self._resort)
+        self.subset.clicked.connect(lambda _checked: model.set_subset(None))
         model.count_changed.connect(self._show_count)
+        model.subset_changed.connect(self._show_subset)
         self.view.selectionModel().currentChanged.connect(self._on_current)
         self.view.activated.connect(
             lambda index: self.sample_activated.emit(index.data(SampleListModel.SampleIdRole))
@@ -201,13 +236,22 @@ class SamplesPanel(QWidget):
         top = QVBoxLayout()
         top.setContentsMargins(GRID, 0, GRID, 4)
         top.setSpacing(4)
-        top.addWidget(self.search)
+        line = QHBoxLayout()
+        line.setSpacing(2)
+        line.addWidget(self.search, 1)
+        line.addWidget(self.filter)
+        top.addLayout(line)
+        top.addWidget(self.subset)
         top.addLayout(bar)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addLayout(top)
         layout.addWidget(self.view, 1)
+
+    def set_classes(self, names: Sequence[str]) -> None:
+        """Offer these classes in the filter's menu."""
+        self.filter.set_classes(names)
 
     def select(self, sample_id: str) -> None:
         """Mark a sample and scroll to it, without telling anyone."""
@@ -243,9 +287,15 @@ class SamplesPanel(QWidget):
             self.sample_selected.emit(sample_id)
 
     def _resort(self) -> None:
-        self._model.set_sort(
-            self._sort.currentData(), descending=self._descending.isChecked()
-        )
+        self._model.set_sort(self._sort.currentData(), descending=self._descending.isChecked())
+        if self.view.currentIndex().isValid():
+            self.view.scrollTo(self.view.currentIndex())
+
+    def _show_subset(self, title: str) -> None:
+        room = 30 * GRID
+        words = self.subset.fontMetrics().elidedText(title, Qt.TextElideMode.ElideMiddle, room)
+        self.subset.setText(f"{words}   \N{MULTIPLICATION SIGN}")
+        self.subset.setVisible(bool(title))
         if self.view.currentIndex().isValid():
             self.view.scrollTo(self.view.currentIndex())
 

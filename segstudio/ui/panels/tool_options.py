@@ -73,9 +73,7 @@ class ToolOptions(QWidget):
         return lambda value: self.changed.emit(name, value)
 
 
-def _editor(
-    field: OptionField, value: Any, words: str, say: Callable[[Any], None]
-) -> QWidget:
+def _editor(field: OptionField, value: Any, words: str, say: Callable[[Any], None]) -> QWidget:
     """Return the widget of one field."""
     # None takes the focus from the picture, where the tools' keys are; numbers need it.
     if field.kind is bool:

@@ -171,6 +171,7 @@ class ToolStrip(QWidget):
         layout.addWidget(rule())
         layout.addWidget(self._state, 1)
         layout.addWidget(tool_button(actions["toggle_outlines"], size=18, name="plain"))
+        layout.addWidget(tool_button(actions["history"], size=18, name="plain"))
         layout.addWidget(tool_button(actions["save"], size=18, name="plain"))
 
     @property

@@ -24,15 +24,16 @@ from segstudio.metrics.definitions import DEFINITIONS
 from segstudio.ui.models import number, share
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
-from segstudio.ui.widgets.plots import EntropyPlot, ReliabilityPlot
+from segstudio.ui.widgets.plots import EntropyPlot, ReliabilityPlot, SparsificationPlot
 
 __all__ = ["UncertaintyData", "UncertaintyPanel"]
 
 _FIGURES = (
-    ("ece", "ECE", "Expected calibration error. " + DEFINITIONS["ece"]),
-    ("auroc", "AUROC", "How well entropy tells wrong pixels from right ones; 0.5 is chance."),
-    ("auprc", "AUPRC", "Area under precision and recall of finding wrong pixels by entropy."),
-    ("fpr95", "FPR95", "Share of right pixels flagged when 95 % of the wrong ones are found."),
+    ("ece", "ECE", f"Expected calibration error. {DEFINITIONS['ece']}"),
+    ("ece_mass", "equal mass", f"Expected calibration error. {DEFINITIONS['ece_mass']}"),
+    ("auroc", "AUROC", DEFINITIONS["auroc"]),
+    ("auprc", "AUPRC", DEFINITIONS["auprc"]),
+    ("fpr95", "FPR95", DEFINITIONS["fpr95"]),
     ("ause", "AUSE", DEFINITIONS["ause"]),
 )
 
@@ -55,7 +56,7 @@ class UncertaintyData:
 
 
 class UncertaintyPanel(QWidget):
-    """Two plots, the figures, and what the thresholds say.
+    """Three plots, the figures, and what the thresholds say.
 
     Attributes
     ----------
@@ -73,6 +74,7 @@ class UncertaintyPanel(QWidget):
         self._shown: NDArray[np.int64] | None = None
         self.reliability = ReliabilityPlot()
         self.entropy = EntropyPlot()
+        self.sparsification = SparsificationPlot()
         self.classes = QComboBox()
         self.classes.setToolTip("Only pixels whose ground truth is this class")
         self.figures: dict[str, QLabel] = {}
@@ -112,8 +114,9 @@ class UncertaintyPanel(QWidget):
         head.addStretch(1)
         plots = QHBoxLayout()
         plots.setSpacing(GRID)
-        plots.addWidget(self.reliability, 2)
-        plots.addWidget(self.entropy, 3)
+        plots.addWidget(self.reliability, 5)
+        plots.addWidget(self.entropy, 6)
+        plots.addWidget(self.sparsification, 5)
         words = QGridLayout()
         words.setContentsMargins(GRID + 4, 0, GRID, GRID // 2)
         words.setHorizontalSpacing(GRID)
@@ -165,8 +168,10 @@ class UncertaintyPanel(QWidget):
         self._shown = entropy
         self.reliability.set_diagram(uncertainty.reliability(confidence))
         self.entropy.set_histogram(entropy)
+        self.sparsification.set_histogram(entropy)
         values = {
             "ece": uncertainty.ece(confidence),
+            "ece_mass": uncertainty.ece(confidence, equal_mass=True),
             "auroc": uncertainty.auroc(entropy),
             "auprc": uncertainty.auprc(entropy),
             "fpr95": uncertainty.fpr95(entropy),

@@ -19,9 +19,9 @@ def dataset_folder(tmp_path: Path) -> Path:
         (root / folder).mkdir(parents=True)
     generator = np.random.default_rng(7)
     for number in range(6):
-        label_map = np.kron(
-            generator.integers(0, 11, (6, 8)), np.ones((8, 8), np.int64)
-        ).astype(np.uint8)
+        label_map = np.kron(generator.integers(0, 11, (6, 8)), np.ones((8, 8), np.int64)).astype(
+            np.uint8
+        )
         label_map[:4] = 255
         image = np.stack([label_map * 20, 255 - label_map * 20, label_map * 10], -1)
         cv2.imwrite(str(root / "images" / f"{number}.png"), image)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -79,7 +81,7 @@ def counts_of(analysis, run, targets, chosen):
         ("split", ["train", "val"]),
         ("folder", ["images/train", "images/val"]),
         ("size", ["1: 120 to 120", "2: 320 to 320"]),
-        ("brightness", ["1: 0.235294 to 0.235294", "2: 0.784314 to 0.784314"]),
+        ("brightness", ["1: 0.235 to 0.235", "2: 0.784 to 0.784"]),
     ],
 )
 def test_each_column_makes_the_same_two_slices(project, by, names):
@@ -91,6 +93,70 @@ def test_each_column_makes_the_same_two_slices(project, by, names):
         pooled = counts_of(analysis, "good", targets, [key for key in targets if split in key])
         assert entry.samples == 4 and entry.pixels == pooled.labelled_pixels
         assert entry.miou == pytest.approx(float(scores.mean_iou(pooled.confusion())), abs=1e-15)
+
+
+def test_what_images_look_like_is_kept_and_read_again_when_a_file_changes(project, monkeypatch):
+    analysis, _ = project
+    before = analysis.column("good", "brightness")
+    again = Analysis(analysis.dataset, analysis.store, analysis.layout)
+    looks = []
+    monkeypatch.setattr(
+        "segstudio.session.slice_columns.read_thumbnail",
+        lambda path, edge: looks.append(path) or np.full((2, 2, 3), 255, np.uint8),
+    )
+    assert again.column("good", "brightness") == before and not looks
+    assert len(set(again.column("good", "contrast"))) >= 1 and not looks
+    first = analysis.dataset.samples[0]
+    os.utime(first.image_path, ns=(1, 1))
+    column = again.column("good", "brightness")
+    assert looks == [first.image_path]
+    assert analysis.store.image_facts()[first.sample_id].brightness == 1.0
+    assert column[again.table("good").sample_ids.index(first.sample_id)].endswith(" to 1")
+    for sample in analysis.dataset.samples:
+        os.utime(sample.image_path, ns=(2, 2))
+    with pytest.raises(CancelledError):
+        again.column("good", "contrast", cancelled=lambda: len(looks) == 4)
+    assert len(looks) == 4, "it stops before the next image and keeps these three"
+    states = [facts.file.endswith("|2") for facts in analysis.store.image_facts().values()]
+    assert sum(states) == 3
+
+
+def test_columns_of_how_it_went(project):
+    analysis, _ = project
+    table = analysis.table("bad")
+    own = dict(zip(table.sample_ids, scores.mean_iou(table.sample_totals()), strict=True))
+    slices = analysis.slices("bad", "score")
+    assert sum(entry.samples for entry in slices) == 8
+    column = analysis.column("bad", "score")
+    groups = [
+        [own[key] for key, bin_ in zip(own, column, strict=True) if bin_ == name]
+        for name in sorted(set(column))
+    ]
+    assert all(max(low) < min(high) for low, high in itertools.pairwise(groups))
+    first = table.sample_ids[0]
+    analysis.store.add_correction(first, analysis.label_space("bad"), None)
+    analysis.store.set_review(table.sample_ids[1], "checked")
+    assert analysis.column("bad", "status") == ["corrected", "checked"] + ["predicted"] * 6
+    assert len(analysis.column("bad", "entropy")) == 8
+
+
+def test_tags_are_columns_of_a_table_beside_the_images(project):
+    analysis, _ = project
+    assert analysis.columns.tags() == ()
+    ids = analysis.table("good").sample_ids
+    path = analysis.dataset.root / "tags.csv"
+    path.write_text(f"weather,sample_id,hour\nrain,{ids[0]},7\n,{ids[1]}\nsun,unknown,9\n")
+    assert analysis.columns.tags() == ("weather", "hour")
+    assert analysis.column("good", "tag:weather")[:3] == ["rain", None, None]
+    assert analysis.column("good", "tag:hour")[:2] == ["7", None]
+    with pytest.raises(UsageError, match=r"no column 'wind'; it has weather, sample_id, hour"):
+        analysis.column("good", "tag:wind")
+    path.write_text("name\nrain\n")
+    with pytest.raises(UsageError, match="needs a column sample_id"):
+        analysis.columns.tags()
+    path.write_bytes(b"\xff\xfe\x00sample_id")
+    with pytest.raises(UsageError, match="cannot be read as a table of tags"):
+        analysis.columns.tags()
 
 
 def test_slices_by_a_class_that_is_there(project):
@@ -122,8 +188,9 @@ def test_slices_read_no_pixel(project, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a pixel was read")
 
-    for name in ("read_source_map", "read_thumbnail", "read_image_size"):
-        monkeypatch.setattr(f"segstudio.session.analysis.{name}", refuse)
+    monkeypatch.setattr("segstudio.session.analysis.read_source_map", refuse)
+    for name in ("read_thumbnail", "read_image_size"):
+        monkeypatch.setattr(f"segstudio.session.slice_columns.{name}", refuse)
     for by in ("split", "brightness", "class:road"):
         analysis.slices("good", by, confident=0.2)
     assert analysis.slices("good", "split")[0].miou == before[0].miou

@@ -148,9 +148,7 @@ def test_the_catalogue_is_larger_than_what_can_run(session: Session) -> None:
     assert ready == {"enet-camvid"} and {"enet-camvid", NAME} <= known
 
 
-def test_one_model_is_fetched_once(
-    server: Server, entry: CatalogueEntry, session: Session
-) -> None:
+def test_one_model_is_fetched_once(server: Server, entry: CatalogueEntry, session: Session) -> None:
     listener = Listener(session)
     job_id = session.download_model(NAME)
     assert server.half_sent.wait(30)
@@ -197,9 +195,7 @@ def test_a_failed_download_says_why(
     assert "ZeroDivisionError" in end.message
 
 
-def test_closing_stops_downloads(
-    server: Server, entry: CatalogueEntry, session: Session
-) -> None:
+def test_closing_stops_downloads(server: Server, entry: CatalogueEntry, session: Session) -> None:
     listener = Listener(session)
     session.download_model(NAME)
     assert server.half_sent.wait(30)

@@ -163,9 +163,7 @@ def test_only_what_changed_is_analysed_again(session: Session) -> None:
     assert session.error_regions(RUN, RegionFilter(sample_id=second)).regions == 0
 
 
-def test_a_stopped_job_keeps_what_it_has(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_job_keeps_what_it_has(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs(session)
     job_ids: list[str] = []
     started, stopped = threading.Event(), threading.Event()

@@ -82,8 +82,10 @@ def test_a_loose_file_is_loaded_and_says_what_it_entered(tmp_path: Path) -> None
     assert found["nice"] == PluginInfo(
         "nice", str(path), "Writes nothing, politely.", ("exporter polite",), None
     )
-    assert EXPORTERS.get("polite").__module__ == EXPORTERS.origin("polite") == (
-        "segstudio_plugins.nice"
+    assert (
+        EXPORTERS.get("polite").__module__
+        == EXPORTERS.origin("polite")
+        == ("segstudio_plugins.nice")
     )
 
 
