@@ -331,7 +331,7 @@ def test_images_whose_ground_truth_knows_other_classes_can_be_run(
     [
         (["-m", "enet-camvit"], "did you mean enet-camvid?"),
         (["-m", "enet-camvid", "--split", "tset"], "has no split 'tset'; it has none"),
-        (["-m", "enet-camvid", "--format", "pared"], "did you mean paired?"),
+        (["-m", "enet-camvid", "--format", "pared"], "did you mean paired"),
         (["-m", "enet-camvid", "--label-space", "camvit"], "did you mean camvid or "),
         (["-m", "enet-camvid", "--mapping", "coco-to-camvit"], "did you mean coco-to-camvid"),
         (["-m", "enet-camvid", "--precision", "fp23"], "fp32"),

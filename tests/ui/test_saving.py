@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
 from segstudio.datasets.images import read_source_map
 from segstudio.editing.journal import recover
+from segstudio.session.saving import Saving
 from segstudio.ui.app import Application
 
 TIMEOUT = 10_000
@@ -62,14 +64,24 @@ def test_nothing_is_saved_by_itself_while_somebody_paints(application: Applicati
     assert not saver._interval.isActive(), "0 is never"
 
 
-def test_a_stroke_during_a_save_asks_for_another(application: Application, qtbot) -> None:
+def test_a_stroke_during_a_save_asks_for_another(
+    application: Application, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _open(application, qtbot)
     saver, document = application.edit._saver, application.edit.correction.document
+    painted, write = threading.Event(), Saving.write
+
+    def late(saving: Saving) -> bool:
+        assert painted.wait(TIMEOUT / 1000)
+        return write(saving)
+
+    monkeypatch.setattr(Saving, "write", late)
     _stroke(application, 40)
     application.edit.save()
     box = BBox(0, 0, 8, 8)
     before = document.label_map[box.slices].copy()
     document.apply(MaskPatch(box, before, np.full_like(before, 4)))
+    painted.set()
     qtbot.waitUntil(lambda: not saver.is_saving, timeout=TIMEOUT)
     saver._soon.setInterval(0)
     qtbot.waitUntil(lambda: not document.is_dirty, timeout=TIMEOUT)

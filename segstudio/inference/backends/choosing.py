@@ -49,8 +49,9 @@ def prepare_backend(
     """Return what applies a network on a device; this is quick, compiling comes later.
 
     "fp32" is PyTorch itself, exactly.  On a CPU "auto" and "bf16" are OpenVINO, where it is
-    installed and runs the network, at the precision of `choose_precision`; a network that needs
-    fp32 stays with PyTorch under "auto".  On other devices all of them are PyTorch.
+    installed and runs the network, at the precision of `choose_precision`; under "auto" inputs that
+    are not compiled for are exact, and so is a network that needs fp32.  On other devices all of
+    them are PyTorch.
 
     Parameters
     ----------
@@ -82,6 +83,9 @@ def prepare_backend(
             "installed."
         )
         return EagerBackend(network, device=device, precision=chosen, notes=(note,))
+    if precision == "auto":
+        # What is not worth compiling, single images above all, is few: it may as well be exact.
+        eager = EagerBackend(network, device=device, precision="fp32")
     return OpenVinoBackend(
         network,
         eager,

@@ -207,7 +207,9 @@ def test_auto_on_a_cpu_is_openvino_at_what_the_cpu_is_fast_at(
     backend = prepared("auto", streams=2)
     assert (backend.name, backend.precision) == (f"openvino {wanted}", wanted)
     assert backend._settings == CompileSettings(wanted, torch.get_num_threads(), 2)
-    assert prepared("bf16").name == "openvino bf16"
+    assert backend._eager.precision == "fp32"  # single images are exact
+    asked = prepared("bf16")
+    assert (asked.name, asked._eager.precision) == ("openvino bf16", "bf16")
 
 
 def test_a_network_that_needs_fp32_stays_exact_under_auto(monkeypatch: pytest.MonkeyPatch) -> None:

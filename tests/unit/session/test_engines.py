@@ -22,6 +22,7 @@ from segstudio.core.types import Prediction, Sample, quantise, quantise_entropy
 from segstudio.datasets.images import read_image
 from segstudio.datasets.opening import open_dataset
 from segstudio.datasets.rows import ArrayRows
+from segstudio.inference.bands import RowBand
 from segstudio.session.engines import base
 from segstudio.session.engines.base import Layers, Outcome, build_model, predict_sample
 from segstudio.session.engines.local import LocalEngine, parse_batch
@@ -45,7 +46,8 @@ def run(engine: LocalEngine, samples: Any, **options: Any) -> list[Outcome]:
 
 
 def assert_same(found: Layers, other: Layers) -> None:
-    for one, two in zip(found.all(), other.all(), strict=True):
+    assert found.by_name().keys() == other.by_name().keys()
+    for one, two in zip(found.by_name().values(), other.by_name().values(), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
@@ -176,7 +178,7 @@ def test_bands_are_joined_in_their_places() -> None:
     labels = generator.integers(0, 9, (20, 6)).astype(np.uint16)
     values = generator.random((20, 6), np.float32)
     parts = [slice(0, 7), slice(7, 8), slice(8, 20)]
-    bands = [SimpleNamespace(top=p.start, bottom=p.stop, prediction=prediction(p)) for p in parts]
+    bands = [RowBand(p.start, prediction(p)) for p in parts]
     whole = Layers.from_prediction(prediction(slice(None)))
     assert_same(Layers.from_bands(bands, 20), whole)  # type: ignore[arg-type]
 
@@ -210,7 +212,7 @@ class _Pretender:
     def predict_rows(self, source: ArrayRows) -> Iterator[Any]:
         zeros, halves = np.zeros((4, 4), np.uint8), np.full((4, 4), 0.5, np.float32)
         prediction = Prediction(zeros, halves, halves, zeros, 11)
-        yield SimpleNamespace(top=0, bottom=4, prediction=prediction)
+        yield RowBand(0, prediction)
 
 
 @pytest.fixture
