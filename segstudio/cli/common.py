@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "open_run_dataset",
     "open_to_read",
     "read_mapping",
+    "said_when_slow",
     "say",
 ]
 
@@ -131,6 +133,18 @@ def say(sentence: str) -> None:
     print(f"segstudio: {sentence}", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def said_when_slow(sentence: str, seconds: float = 1.0) -> Iterator[None]:
+    """Say a sentence when what is done inside takes longer than so many seconds."""
+    timer = threading.Timer(seconds, say, [sentence])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def load_plugins() -> list[PluginInfo]:
     """Load the plugins, say which of them are broken, and return them all."""
     from segstudio.session.plugins import load_plugins as load
@@ -152,13 +166,14 @@ def open_run_dataset(path: Path, options: RunOptions) -> Dataset:
     """
     from segstudio.datasets.opening import open_dataset
 
-    dataset = open_dataset(
-        path,
-        format=options.format,
-        split=options.split,
-        label_space=options.label_space,
-        ground_truth=options.ground_truth,
-    )
+    with said_when_slow(f"looking through {path} ..."):
+        dataset = open_dataset(
+            path,
+            format=options.format,
+            split=options.split,
+            label_space=options.label_space,
+            ground_truth=options.ground_truth,
+        )
     for note in dataset.notes:
         say(note)
     return dataset.select(limit=options.limit)

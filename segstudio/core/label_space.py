@@ -126,12 +126,16 @@ class LabelSpace:
     def find(self, name: str) -> ClassInfo | None:
         """Return the class called ``name`` (case and surrounding blanks aside), else None.
 
-        ADE20K's names are lists of synonyms ("car;auto;automobile"); each of them is found.
+        ADE20K's names are lists of synonyms ("car;auto;automobile"); each of them is found.  A
+        whole name goes before another's synonym ("counter" before "buffet, counter").
         """
         wanted = name.strip().lower()
+        whole = next((entry for entry in self.classes if entry.name.lower() == wanted), None)
+        if whole is not None:
+            return whole
         for entry in self.classes:
-            synonyms = [part.strip().lower() for part in entry.name.replace(",", ";").split(";")]
-            if wanted == entry.name.lower() or wanted in synonyms:
+            parts = entry.name.replace(",", ";").split(";")
+            if wanted in (part.strip().lower() for part in parts):
                 return entry
         return None
 

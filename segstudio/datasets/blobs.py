@@ -137,6 +137,8 @@ def decode_brush(data: Any, shape: tuple[int, int], origin: str) -> Mask:
     """
     height, width = shape
     try:
+        if not isinstance(data, list):  # of a number, bytes() would make so many zeros
+            raise ValueError("no list of bytes")
         bits = _Bits(bytes(data))
         count = bits.read(32)
         if count != height * width * 4:

@@ -13,6 +13,7 @@ from segstudio.core.atomic import write_text
 __all__ = ["Settings", "default_settings_path"]
 
 _RECENT = 8
+_FORMATS = 200
 
 
 def default_settings_path() -> Path:
@@ -77,3 +78,28 @@ class Settings:
         name = str(path.resolve())
         others = [entry for entry in self._values.get("recent", []) if entry != name]
         self.set("recent", [name, *others][:_RECENT])
+
+    def format_of(self, path: Path) -> str | None:
+        """Return the format that the user chose for a folder or file, None when they did not."""
+        found = self._formats().get(str(path.resolve()))
+        return found if isinstance(found, str) else None
+
+    def remember_format(self, path: Path, format: str) -> None:
+        """Remember the format that the user chose; of many the oldest choices are forgotten.
+
+        Raises
+        ------
+        WriteError
+            See `set`.
+        """
+        name = str(path.resolve())
+        others = [(key, value) for key, value in self._formats().items() if key != name]
+        # A list, because the order of a JSON object is not kept when it is written.
+        self.set("formats", [*others, (name, format)][-_FORMATS:])
+
+    def _formats(self) -> dict[str, Any]:
+        entries = self._values.get("formats", [])
+        try:
+            return dict(entries)
+        except (TypeError, ValueError):
+            return {}  # somebody else wrote it

@@ -55,6 +55,24 @@ def test_a_folder_is_opened_as_another_format(
     qtbot.waitUntil(lambda: "Opened as folder" in notice(application), timeout=TIMEOUT)
 
 
+def test_the_chosen_format_is_remembered_for_its_folder(
+    start, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch, qtbot
+) -> None:
+    application = start(dataset_folder)
+    monkeypatch.setattr(FormatDialog, "exec", lambda _self: QDialog.DialogCode.Accepted)
+    monkeypatch.setattr(FormatDialog, "choice", lambda _self: "folder")
+    press(application, "Change…")
+    qtbot.waitUntil(lambda: application.session.dataset.format == "folder", timeout=TIMEOUT)
+    qtbot.waitUntil(lambda: "Opened as folder:" in notice(application), timeout=TIMEOUT)
+    again = start(dataset_folder)
+    assert again.session.dataset.format == "folder"
+    assert "Opened as folder, as you chose before:" in notice(again)
+    again.session.settings.remember_format(dataset_folder, "cityscapes")
+    lost = start(dataset_folder)
+    assert lost.session.dataset.format == "paired"
+    assert "no more as cityscapes" in notice(lost) and "leftImg8bit/" in notice(lost)
+
+
 def test_unnamed_colours_are_named_and_saved(
     start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot
 ) -> None:

@@ -2,10 +2,11 @@
 
 A segmentation picture codes the object class as ``256 * (R // 10) + G``, 0 is unlabelled; B tells
 instances apart and is not needed.  The releases of 2016 (``_atr.txt``) and 2021 (a JSON file and a
-folder of instances per image) are both read.  Names of classes come from the JSON files of the
-first samples, or from a ``label_space.json`` beside ``images/``; a class that neither names is
-called after its number.  The index files (``index_ade20k.pkl``, ``.mat``) are not needed and not
-opened: a pickle may run code.
+folder of instances per image) are both read.  The classes of the benchmark have their names from
+`segstudio.datasets.ade20k_objects`, others from the JSON files of the first samples, or all from a
+``label_space.json`` beside ``images/``; a class that nothing names is called after its number.
+The index files (``index_ade20k.pkl``, ``.mat``) are not needed and not opened: a pickle may run
+code.
 
 References
 ----------
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from segstudio.core.errors import LabelValueError, NoDatasetError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import IGNORE_INDEX_16, Sample
+from segstudio.datasets.ade20k_objects import SCENE_PARSING_OBJECTS
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
 from segstudio.datasets.categories import Category, build_label_space
 from segstudio.datasets.classes import find_label_space
@@ -33,6 +35,7 @@ from segstudio.datasets.pairing import without_suffix
 
 _BASES = ("images/ADE", "images", "")
 _SPLITS = {"training": "train", "validation": "val", "testing": "test", "consistencycheck": None}
+_STARTS = {"ADE_train_": "train", "ADE_val_": "val"}
 _SEGMENTATION = "_seg.png"
 _CLASSES = 3688
 """Object classes of the release of 2021; that of 2016 has fewer."""
@@ -57,8 +60,8 @@ class Ade20kFullFormat(DatasetFormat):
         base = _find_base(path)
         if base is None:
             raise NoDatasetError(
-                f"{path} is not in the layout of the full ADE20K: no folder training/ or "
-                "validation/ in it holds ADE_*.jpg with ADE_*_seg.png beside it."
+                f"{path} is not in the layout of the full ADE20K: neither it nor a folder "
+                "training/ or validation/ in it holds ADE_*.jpg with ADE_*_seg.png beside it."
             )
         listing = list_files(path / base, (".jpg", ".png", ".json"))
         prefix = f"{base}/" if base else ""
@@ -71,8 +74,7 @@ class Ade20kFullFormat(DatasetFormat):
             target = files.get(f"{without_suffix(relative)}{_SEGMENTATION}")
             if target is None:
                 without.append(relative)
-            split = _SPLITS.get(relative.partition("/")[0])
-            samples.append(Sample(prefix + relative, full, target, split))
+            samples.append(Sample(prefix + relative, full, target, _split_of(relative)))
         notes = list(listing.notes)
         if without:
             notes.append(f"{plural(len(without), 'image')} without _seg.png, {without[0]} first.")
@@ -81,7 +83,7 @@ class Ade20kFullFormat(DatasetFormat):
             notes += complaints
         if label_space is None:
             beside = [f"{without_suffix(s.sample_id.removeprefix(prefix))}.json" for s in samples]
-            label_space, more = _space([files[name] for name in beside if name in files])
+            label_space, more = object_space([files[name] for name in beside if name in files])
             notes += more
         return Dataset(
             root=path,
@@ -98,13 +100,29 @@ class Ade20kFullFormat(DatasetFormat):
 def _find_base(path: Path) -> str | None:
     """Return where the folders of the splits are."""
     for base in _BASES:
-        for split in _SPLITS:
-            found = {name for name, is_folder in peek(path / base / split, 400) if not is_folder}
-            for name in found:
-                stem = name.removesuffix(_SEGMENTATION)
-                if stem != name and "ADE_" in name and f"{stem}.jpg" in found:
-                    return base
-    return None
+        if any(_holds_pair(path / base / split) for split in _SPLITS):
+            return base
+    # A part of it: the folder of one kind of scene.
+    return "" if _holds_pair(path, below=False) else None
+
+
+def _holds_pair(folder: Path, *, below: bool = True) -> bool:
+    """Return whether a look meets an image with its segmentation beside it."""
+    entries = peek(folder, 400)
+    found = {name for name, is_folder in entries if not is_folder and (below or "/" not in name)}
+    return any(
+        f"{name.removesuffix(_SEGMENTATION)}.jpg" in found
+        for name in found
+        if name.endswith(_SEGMENTATION) and "ADE_" in name
+    )
+
+
+def _split_of(relative: str) -> str | None:
+    """Return the split by the top folder, or in a part of the dataset by the file's name."""
+    folder, name = relative.partition("/")[0], relative.rpartition("/")[2]
+    if folder in _SPLITS:
+        return _SPLITS[folder]
+    return next((split for start, split in _STARTS.items() if name.startswith(start)), None)
 
 
 def _read(sample: Sample, shape: tuple[int, int]) -> NDArray[Any]:
@@ -120,16 +138,33 @@ def _read(sample: Sample, shape: tuple[int, int]) -> NDArray[Any]:
     return ids
 
 
-def _space(files: list[Path]) -> tuple[LabelSpace, list[str]]:
-    """Return the label space of all classes, named as far as the first files name them."""
+def object_space(files: list[Path]) -> tuple[LabelSpace, list[str]]:
+    """Return the label space of all object classes.
+
+    Parameters
+    ----------
+    files : list of Path
+        JSON files of images; the first 400 name what the benchmark's classes do not.
+
+    Returns
+    -------
+    space : LabelSpace
+        Of 16-bit ids, called "ade20k-full".
+    notes : list of str
+        One sentence when not all classes may have got their names.
+    """
     names: dict[int, str] = {}
     for path in files[:_READ_FOR_NAMES]:
         names |= _names_in(path)
+    names |= SCENE_PARSING_OBJECTS
+    known = set(SCENE_PARSING_OBJECTS.values())
     taken: dict[str, int] = {}
     categories = []
     for number in range(1, max(_CLASSES, *names, 0) + 1):
         name = names.get(number, f"object {number}")
         # Some objects of several meanings share a name; a label space wants each once.
+        if number not in SCENE_PARSING_OBJECTS and name in known:
+            name = f"{name} ({number})"
         if taken.setdefault(name, number) != number:
             name = f"{name} ({number})"
         categories.append(Category(number, name))
@@ -141,8 +176,8 @@ def _space(files: list[Path]) -> tuple[LabelSpace, list[str]]:
         )
     elif not files:
         notes.append(
-            "No JSON file names the classes, which are called after their numbers; a "
-            "label_space.json beside the images names them."
+            f"No JSON file names the classes; all but {len(SCENE_PARSING_OBJECTS)} are called "
+            "after their numbers. A label_space.json beside the images names them."
         )
     source = "Object classes of ADE20K, named by its JSON files."
     return build_label_space(categories, "ade20k-full", source, ignored=[IGNORE_INDEX_16]), notes

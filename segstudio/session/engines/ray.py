@@ -67,9 +67,8 @@ class RayEngine(Engine):
     @staticmethod
     def _word(model: Model, request: RunRequest) -> str:
         """Return the precision that makes a worker load the same, whatever is best there."""
-        # Compiled fp32 has no word of its own: the exact one is PyTorch's.
-        compiled_fp32 = model.backend.compiles and model.precision == "fp32"
-        return wanted_precision(request) if compiled_fp32 else model.precision
+        # Of a compiled model the word also says what serves the inputs that are not compiled for.
+        return wanted_precision(request) if model.backend.compiles else model.precision
 
     def outcomes(
         self,

@@ -115,27 +115,52 @@ class BrowseController(QObject):
     def _open_dataset(
         self, path: Path, sample_id: str, label_space: str | None, format: str | None
     ) -> None:
+        chosen = format or self._session.settings.format_of(path)
         self._wanted_sample = sample_id
         self._window.canvas.set_empty_message(f"Looking at {path.name or path} …")
         self._desk.clear()
         self._tasks.forget()
         self._tasks.start(
             "open",
-            lambda: self._session.open_dataset(path, label_space=label_space, format=format),
-            lambda dataset: self._on_opened(dataset, path),
+            lambda: self._open_as(path, label_space, chosen, is_wish=format is not None),
+            lambda opened: self._on_opened(opened[0], opened[1], path, format),
             self._on_failed,
             priority=3,
         )
 
-    def _on_opened(self, dataset: Dataset, path: Path) -> None:
+    def _open_as(
+        self, path: Path, label_space: str | None, format: str | None, *, is_wish: bool
+    ) -> tuple[Dataset, str]:
+        """Open in a thread; a format of an earlier time that fits no more gives way to the guess.
+
+        Returns
+        -------
+        dataset : Dataset
+            What is open now.
+        how : str
+            Why it is in its format, for a person to read; "" when it is what it looks like.
+        """
+        open_dataset = self._session.open_dataset
+        if format is None or is_wish:
+            return open_dataset(path, label_space=label_space, format=format), ""
+        try:
+            dataset = open_dataset(path, label_space=label_space, format=format)
+            return dataset, ", as you chose before"
+        except SegStudioError as error:
+            dataset = open_dataset(path, label_space=label_space)
+            return dataset, f", no more as {format}, which you chose before ({error})"
+
+    def _on_opened(self, dataset: Dataset, how: str, path: Path, format: str | None) -> None:
         window, settings = self._window, self._session.settings
         self._thumbnails.clear()
         window.samples.set_samples(dataset.samples)
         title = dataset.title or dataset.root.name
         window.set_dataset_title(title, dataset.root)
         window.actions_["run"].setEnabled(True)
-        self._say_what_was_found(dataset, path)
+        self._say_what_was_found(dataset, path, how)
         try:
+            if format is not None:
+                settings.remember_format(path, format)
             settings.add_recent(path)
             settings.set("last", str(path.resolve()))
         except SegStudioError as error:
@@ -165,7 +190,7 @@ class BrowseController(QObject):
         self._desk.show(sample_id)
         self._window.set_workspace("correct")
 
-    def _say_what_was_found(self, dataset: Dataset, path: Path) -> None:
+    def _say_what_was_found(self, dataset: Dataset, path: Path, how: str) -> None:
         window = self._window
         if dataset.has_targets and dataset.label_space is None:
             names = QComboBox()
@@ -188,7 +213,7 @@ class BrowseController(QObject):
             parts.append(", ".join(dataset.splits))
         if dataset.label_space is not None:
             parts.append(f"{len(dataset.label_space)} classes of {dataset.label_space.name}")
-        found = f"Opened as {dataset.format}:  {'  ·  '.join(parts)}"
+        found = f"Opened as {dataset.format}{how}:  {'  ·  '.join(parts)}"
         buttons = [("Change…", lambda: self._formats.ask_format(path, dataset.format))]
         if has_unnamed_colors(dataset):
             buttons.insert(0, ("Name the colours…", lambda: self._formats.ask_colors(dataset)))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segstudio.core.types import BBox, quantise, quantise_entropy
+from segstudio.core.types import BBox, Sample, quantise, quantise_entropy
 
 
 def test_a_box_knows_its_extent() -> None:
@@ -49,3 +53,22 @@ def test_entropy_is_stored_relative_to_its_maximum(classes: int) -> None:
 
 def test_one_class_has_no_entropy() -> None:
     assert quantise_entropy(np.zeros((2, 3), np.float32), 1).tolist() == [[0] * 3] * 2
+
+
+def test_a_sample_of_text_is_the_sample_of_paths() -> None:
+    written = Sample("a/1.jpg", Path("/d/a/1.jpg"), Path("/d/m/1.png"), "train")
+    listed = Sample.of_files("a/1.jpg", "/d/a/1.jpg", "/d/m/1.png", "train")
+    assert listed == written and hash(listed) == hash(written) and repr(listed) == repr(written)
+    assert isinstance(listed.image_path, Path) and isinstance(listed.target_path, Path)
+    for copied in (pickle.loads(pickle.dumps(listed)), copy.copy(listed), copy.deepcopy(listed)):
+        assert copied == written
+    moved = dataclasses.replace(listed, target_path=None)
+    assert moved.target_path is None and moved.image_path == written.image_path
+    assert Sample.of_files("a/1.jpg", "/d/a/1.jpg") == Sample("a/1.jpg", Path("/d/a/1.jpg"))
+
+
+@pytest.mark.parametrize("name", ["sample_id", "image_path", "target_path", "split"])
+def test_a_sample_does_not_change(name: str) -> None:
+    sample = Sample.of_files("1.jpg", "/d/1.jpg")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(sample, name, None)

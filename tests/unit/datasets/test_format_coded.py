@@ -11,6 +11,8 @@ import pytest
 import scipy.io
 
 from segstudio.core.errors import LabelValueError, NoDatasetError, SegStudioError, UsageError
+from segstudio.core.label_space import load_label_space, load_mapping
+from segstudio.datasets.ade20k_objects import SCENE_PARSING_OBJECTS
 from segstudio.datasets.opening import open_dataset, sniff
 
 Put = Callable[..., Path]
@@ -73,6 +75,46 @@ def test_a_broken_json_of_the_full_ade20k_names_nothing(
     assert dataset.label_space is not None
     assert dataset.label_space.classes[4].name in ("object 5", "one")
     assert (dataset.read_target(dataset.samples[0]) == 4).all()
+
+
+def test_the_objects_of_the_benchmark_stand_in_alphabetical_order(shared: Path) -> None:
+    """A wrong number would break the order; what a real image names is counted beside it."""
+    ordered = [name for number, name in sorted(SCENE_PARSING_OBJECTS.items()) if number < 3090]
+    assert len(ordered) == 150 and ordered == sorted(ordered)
+    text = next((shared / "ade20k" / "full").glob("*.json")).read_text(encoding="latin-1")
+    objects = json.loads(text)["annotation"]["object"]
+    named = {entry["name_ndx"]: entry["name"] for entry in objects}
+    both = named.keys() & SCENE_PARSING_OBJECTS.keys()
+    assert len(both) == 14 and all(named[n] == SCENE_PARSING_OBJECTS[n] for n in both)
+
+
+def test_the_full_ade20k_becomes_the_benchmark(put: Put, tmp_path: Path) -> None:
+    entries = [{"name": "wall", "name_ndx": 7}, {"name": "nobody", "name_ndx": 2978}]
+    ids = [0, 2978, 774, 783, 2254, 3109, 7, 3688]
+    ade(put, ids, {"annotation": {"object": entries}})
+    dataset, target = open_dataset(tmp_path), load_label_space("ade20k")
+    space = dataset.label_space
+    assert space is not None
+    assert space.classes[6].name == "wall (7)", "the benchmark's name stays its own"
+    mapping = load_mapping("ade20k-full-to-ade20k")
+    table = mapping.table(space, target)
+    found = table[dataset.read_target(dataset.samples[0])[0]]
+    names = [target.names[index] if index != 255 else None for index in found.tolist()]
+    wanted = ["wall", "door", "door", "screen", "crt screen"]
+    assert names == [None, *wanted, None, None]
+    assert set(table.tolist()) == {*range(150), 255}, "every class of the benchmark is reached"
+    assert {name for name, _ in mapping.pairs} == set(SCENE_PARSING_OBJECTS.values())
+
+
+def test_a_folder_of_one_kind_of_scene_opens(put: Put, tmp_path: Path) -> None:
+    ade(put, [1] * 8)
+    put(f"{PLACE.replace('train', 'val').replace('valing', 'training')}.jpg")
+    street = (tmp_path / PLACE).parent
+    dataset = open_dataset(street)
+    assert dataset.format == "ade20k-full" and dataset.splits == ("train", "val")
+    assert dataset.samples[0].sample_id == "ADE_train_00000001.jpg"
+    # Above it only the whole layout counts: another dataset may hold such a folder.
+    assert sniff(street.parent)[0][1] != "ade20k-full"
 
 
 def mat(path: Path, **arrays: object) -> None:

@@ -281,6 +281,13 @@ def test_broken_brushes(damage: str) -> None:
         decode_brush(data, (9, 13), "here")
 
 
+@pytest.mark.parametrize("data", [1 << 40, True, None, "abc", {"a": 1}, b"abc", 2.5])
+def test_a_brush_that_is_no_list_takes_no_memory(data: object) -> None:
+    """Found by fuzzing: ``bytes`` of a number is so many zeros."""
+    with pytest.raises(LabelValueError, match="here has a damaged brush: no list of bytes"):
+        decode_brush(data, (9, 13), "here")
+
+
 def studio(root: Path, *results: Any, image: str = "/data/upload/1/0a1b2c3d-a.jpg") -> None:
     annotations = [{"result": result} for result in results]
     annotations.insert(0, {"result": [], "was_cancelled": True})

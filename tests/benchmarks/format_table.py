@@ -1,0 +1,237 @@
+"""What has been checked of each format, in and out: a Markdown table made from the tests' results.
+
+``python tests/benchmarks/format_table.py`` runs the tests named below once, opens the real samples
+of ``../shared/data``, and prints one row per format and exporter of the registries.  A number is
+how many tests passed (or real images were read); "-" is what nothing checks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+REAL_IMAGES = 25
+"""At most so many targets of a real sample are read."""
+
+BAD_INPUT = "tests/contracts/test_bad_input.py"
+FORMAT_TESTS = "tests/contracts/test_formats.py"
+EXPORT_TESTS = "tests/contracts/test_exporters.py"
+UNIT = "tests/unit/exporters"
+REAL = "tests/unit/datasets/test_format_real_samples.py"
+
+ROUND_TRIPS = {
+    f"{UNIT}/test_other_layouts.py::test_in_out_in[NAME-": (
+        "ade20k", "coco-stuff", "cvat-mask", "label-studio", "supervisely",
+    ),
+    f"{UNIT}/test_coco.py::test_in_out_in[coco-rle-coco-": ("coco", "coco-rle"),
+    f"{UNIT}/test_coco.py::test_in_out_in[coco-panoptic-": ("coco-panoptic",),
+    f"{UNIT}/test_cityscapes.py::test_in_out_in": ("cityscapes",),
+    f"{UNIT}/test_labelme.py::test_in_out_in": ("labelme",),
+    f"{UNIT}/test_voc.py::test_in_out_in": ("voc",),
+    f"{UNIT}/test_png_exporters.py::test_an_export_opens_again_as_ground_truth": ("index-png",),
+    f"{UNIT}/test_other_layouts.py::test_mmseg_pairs_by_name": ("mmseg", "paired"),
+}  # fmt: skip
+"""Test, and which formats or exporters it sends out and in again; NAME is the format's name."""
+
+READERS = {
+    f"{UNIT}/test_coco.py::test_pycocotools_": ("pycocotools", ("coco-rle",)),
+    f"{UNIT}/test_regions.py::test_masks_are_those_of_pycocotools": ("pycocotools", ("coco-rle",)),
+    f"{UNIT}/test_coco.py::test_panopticapis_rule": ("panopticapi's rule", ("coco-panoptic",)),
+    f"{UNIT}/test_cityscapes.py::test_cityscapes_scripts_give": (
+        "cityscapesScripts", ("cityscapes",),
+    ),
+    f"{UNIT}/test_third_party.py::test_train_ids_leave_as": ("cityscapesScripts", ("cityscapes",)),
+    f"{UNIT}/test_third_party.py::test_rasterio_reads": ("rasterio", ("geotiff",)),
+    f"{UNIT}/test_third_party.py::test_hugging_faces_datasets": ("datasets", ("huggingface",)),
+    f"{UNIT}/test_voc.py::test_torchvision_opens_it": ("torchvision", ("voc",)),
+    f"{UNIT}/test_png_exporters.py::test_colours_to_see": ("Pillow", ("color-png",)),
+    f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[voc-": ("Pillow", ("voc",)),
+    f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[ade20k-": (
+        "Pillow", ("ade20k",),
+    ),
+    f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[coco-": (
+        "pycocotools", ("coco",),
+    ),
+    f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[panoptic-": (
+        "Pillow", ("coco-panoptic",),
+    ),
+}  # fmt: skip
+"""Test, who reads in it what we write or reads beside us what we read, and of which formats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One test: its id (file::name[parameters]) and how it ended."""
+
+    test: str
+    outcome: str
+
+
+def run_tests() -> list[Result]:
+    """Run all tests of the table once and return how each ended."""
+    chosen = {name.partition("::")[0] for name in (*ROUND_TRIPS, *READERS)}
+    with tempfile.TemporaryDirectory() as place:
+        report = Path(place) / "report.xml"
+        command = [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+            f"--junitxml={report}", BAD_INPUT, FORMAT_TESTS, EXPORT_TESTS, *sorted(chosen),
+        ]  # fmt: skip
+        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        if not report.is_file():
+            raise SystemExit(done.stdout + done.stderr)
+        cases = ElementTree.parse(report).getroot().iter("testcase")
+        return [
+            Result(
+                f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}",
+                next((child.tag for child in case if child.tag in OUTCOMES), "passed"),
+            )
+            for case in cases
+        ]
+
+
+OUTCOMES = ("failure", "error", "skipped")
+
+
+def cell(results: Iterable[Result]) -> str:
+    """Return "3", "3, 1 skipped" or "3, 1 FAILED"; "-" for no test at all."""
+    counts = Counter(result.outcome for result in results)
+    bad = counts["failure"] + counts["error"]
+    if not counts:
+        return "-"
+    parts = [str(counts["passed"])]
+    parts += [f"{counts['skipped']} skipped"] if counts["skipped"] else []
+    return ", ".join(parts + ([f"{bad} FAILED"] if bad else []))
+
+
+def about(results: Iterable[Result], file: str, name: str) -> list[Result]:
+    """Return the results of a file whose first parameter is the format or exporter."""
+    pattern = re.compile(re.escape(file) + r"::\w+\[" + re.escape(name) + r"(?:-(.*))?\]")
+    longer = tuple(other for other in all_names() if other.startswith(f"{name}-"))
+
+    def belongs(test: str) -> bool:
+        found = pattern.fullmatch(test)
+        if found is None:
+            return False
+        return not any(f"[{other}]" in test or f"[{other}-" in test for other in longer)
+
+    return [result for result in results if belongs(result.test)]
+
+
+def all_names() -> list[str]:
+    """Return the names of all formats and exporters."""
+    from segstudio.datasets.base import FORMATS
+    from segstudio.exporters.base import EXPORTERS
+
+    return [*FORMATS.names(), *EXPORTERS.names()]
+
+
+def round_trips(results: list[Result], name: str) -> list[Result]:
+    """Return the tests that send a format out and read it in again."""
+    found = []
+    for beginning, names in ROUND_TRIPS.items():
+        wanted = beginning.replace("NAME", name)
+        if name in names:
+            found += matching(results, wanted)
+    return found
+
+
+def readers(results: list[Result], name: str, files: Callable[[str], bool]) -> str:
+    """Return who else reads a format, with the number of tests."""
+    by_reader: dict[str, list[Result]] = {}
+    for beginning, (reader, names) in READERS.items():
+        if name in names and files(beginning):
+            by_reader.setdefault(reader, []).extend(matching(results, beginning))
+    return "; ".join(f"{reader} {cell(found)}" for reader, found in by_reader.items()) or "-"
+
+
+def matching(results: list[Result], beginning: str) -> list[Result]:
+    """Return the tests whose id begins so; a rule without a test is a mistake in this file."""
+    found = [result for result in results if result.test.startswith(beginning)]
+    if not found:
+        raise SystemExit(f"No test begins with {beginning}; correct the table's rules.")
+    return found
+
+
+def real_samples() -> dict[str, str]:
+    """Open what lies in ``../shared/data`` and read it; return what was read, by format."""
+    from segstudio.core.errors import SegStudioError
+    from segstudio.datasets.opening import open_dataset
+
+    found: dict[str, list[str]] = {}
+    places = [SHARED / name for name in ("camvid", "voc", "ade20k", "coco", "panoptic")]
+    for place in (path for path in (*places, SHARED / "ade20k" / "full") if path.is_dir()):
+        try:
+            dataset = open_dataset(place)
+        except SegStudioError as error:
+            found.setdefault(place.name, []).append(f"REFUSED: {error}")
+            continue
+        labelled = [sample for sample in dataset.samples if sample.target_path is not None]
+        read = 0
+        for sample in labelled[:REAL_IMAGES]:
+            shape = dataset.read_image(sample).shape[:2]
+            read += dataset.read_target(sample).shape == shape
+        words = f"{read} read of {len(dataset)}"
+        found.setdefault(dataset.format, []).append(words)
+    return {name: "; ".join(words) for name, words in found.items()}
+
+
+def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [titles, tuple("---" for _ in titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Print both tables."""
+    from segstudio.datasets.base import FORMATS
+    from segstudio.exporters.base import EXPORTERS
+
+    results, real = run_tests(), real_samples()
+    titles = ("opened", "fixture", "real sample", "round trip", "third party", "bad input")
+    rows = [
+        (
+            name,
+            cell(about(results, FORMAT_TESTS, name)),
+            real.get(name, "-"),
+            cell(round_trips(results, name)),
+            readers(results, name, lambda test: test.startswith(REAL)),
+            cell(about(results, BAD_INPUT, name)),
+        )
+        for name in FORMATS.names()
+    ]
+    print(table(titles, rows), end="\n\n")
+    titles = ("exported", "contract", "round trip", "third party")
+    print(
+        table(
+            titles,
+            (
+                (
+                    name,
+                    cell(about(results, EXPORT_TESTS, name)),
+                    cell(round_trips(results, name)),
+                    readers(results, name, lambda test: not test.startswith(REAL)),
+                )
+                for name in EXPORTERS.names()
+            ),
+        )
+    )
+    outcomes = Counter(result.outcome for result in results)
+    print(f"\n{len(results)} tests: {', '.join(f'{n} {o}' for o, n in outcomes.items())}.")
+
+
+if __name__ == "__main__":
+    main()
