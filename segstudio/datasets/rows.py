@@ -1,8 +1,8 @@
 """Reading an image by bands of rows, for images that are never whole in memory.
 
 A TIFF file stores strips or tiles that can be decoded one by one.  Each is handed to Pillow as a
-small TIFF file of its own, which knows all that the large one may hold.  Everything else (JPEG and
-PNG can only be decoded from the top) is decoded once.
+small TIFF file of its own, which knows all that the large one may hold.  JPEG, PNG and WebP can
+only be decoded from the top: as the rows are wanted where libvips is there, else once and whole.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from segstudio.datasets.images import (
     read_image,
     read_source_map,
 )
+from segstudio.datasets.stream_rows import StreamRows, can_stream
 
 if TYPE_CHECKING:
     from PIL import TiffImagePlugin
@@ -101,8 +102,8 @@ def open_rows(path: Path | str, *, whole_pixels: int = WHOLE_PIXELS) -> RowSourc
     path : Path or str
         The image file.
     whole_pixels : int
-        Images of at most so many pixels, and those in other formats than TIFF, are decoded here
-        and now.
+        Images of at most so many pixels, and those in formats that cannot be read by rows, are
+        decoded here and now.
 
     Raises
     ------
@@ -110,8 +111,20 @@ def open_rows(path: Path | str, *, whole_pixels: int = WHOLE_PIXELS) -> RowSourc
         See `segstudio.datasets.images.read_image`; damage to a part of a TIFF file is found when
         that part is read.
     """
-    source = _open_tiff(Path(path), whole_pixels)
+    source = _open_tiff(Path(path), whole_pixels) or _open_stream(Path(path), whole_pixels)
     return ArrayRows(read_image(path)) if source is None else source
+
+
+def _open_stream(path: Path, whole_pixels: int) -> StreamRows | None:
+    with _opened(path) as (picture, _):
+        width, height = picture.size
+        if width * height <= whole_pixels:
+            return None
+        orientation = int(picture.getexif().get(_ORIENTATION, 1))
+        plain = "transparency" not in picture.info
+        if not plain or not can_stream(picture.format, picture.mode, orientation):
+            return None
+    return StreamRows(path, (height, width))
 
 
 def open_id_rows(path: Path | str, *, whole_pixels: int = WHOLE_PIXELS) -> RowSource:
