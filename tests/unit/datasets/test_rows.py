@@ -111,9 +111,10 @@ def test_what_depends_on_the_whole_image_is_decoded_whole(
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.jpg"])
-def test_other_formats_are_decoded_once(
-    pixels: NDArray[np.uint8], tmp_path: Path, name: str
+def test_without_libvips_other_formats_are_decoded_once(
+    pixels: NDArray[np.uint8], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("segstudio.datasets.rows.can_stream", lambda *_: False)
     path = tmp_path / name
     Image.fromarray(pixels).save(path)
     assert_same(path, ArrayRows)
