@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from segstudio.checkpoints.catalogue import entry_folder, find_entry
+from segstudio.inference.catalogue import embedded_models
 from segstudio.session.events import ModelReport
 from segstudio.session.session import Session
 from segstudio.session.settings import Settings
@@ -134,13 +135,14 @@ def test_models_that_fit_partly_cannot_run(session: Session, mine: Path) -> None
 
 def test_published_models_are_offered_once_they_were_used(session: Session) -> None:
     path = _fetched(PUBLISHED)
+    embedded = {entry.name for entry in embedded_models()}
     assert PUBLISHED in {entry.name for entry in session.models()}
-    assert [entry.name for entry in session.library.familiar()] == ["enet-camvid"]
+    assert {entry.name for entry in session.library.familiar()} == embedded
     session.library.mark_used([PUBLISHED])
     session.library.mark_used(["enet-camvid"])
-    assert {entry.name for entry in session.library.familiar()} == {"enet-camvid", PUBLISHED}
+    assert {entry.name for entry in session.library.familiar()} == {*embedded, PUBLISHED}
     path.unlink()
-    assert [entry.name for entry in session.library.familiar()] == ["enet-camvid"]
+    assert {entry.name for entry in session.library.familiar()} == embedded
 
 
 def test_a_published_file_is_known_by_its_name(session: Session, tmp_path: Path) -> None:
@@ -156,7 +158,8 @@ def test_settings_of_another_shape_are_no_obstacle(tmp_path: Path) -> None:
     for key, value in (("models", "x"), ("model_facts", [1]), ("used_models", {"a": 1})):
         settings.set(key, value)
     session = Session(settings)
-    assert [entry.name for entry in session.library.familiar()] == ["enet-camvid"]
+    embedded = {entry.name for entry in embedded_models()}
+    assert {entry.name for entry in session.library.familiar()} == embedded
     settings.set("model_facts", {"y": {"path": 5}})
     settings.set("models", [5, str(tmp_path)])
     assert len([entry for entry in session.catalogue() if not entry.source]) == 1
