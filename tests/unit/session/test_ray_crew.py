@@ -217,6 +217,38 @@ def test_each_sample_comes_back_once_as_it_went(engine: Any, ray: Any, samples: 
         assert entry.layers is not None and entry.layers.labels.flags.owndata
 
 
+def test_the_first_images_are_told_from_the_others_also_when_they_are_sent(
+    engine: Any, ray: Any, samples: Any
+) -> None:
+    seen: dict[str, set[tuple[bool, bool]]] = {}
+
+    def behave(task: Task, actor: Any) -> Any:
+        name = task.image_path.name
+        seen.setdefault(name, set()).add((task.early, task.data is not None))
+        return outcome(task) if task.data is not None else Unseen()
+
+    ray.behave = behave
+    assert names(run(engine, samples, early={"0.png", "1.png"})) == once(samples)
+    assert {name for name, how in seen.items() if (True, True) in how} == {"0.png", "1.png"}
+    assert all(len({early for early, _ in how}) == 1 for how in seen.values())
+
+
+def test_workers_load_at_the_word_that_makes_them_the_same(ray: _Ray, tmp_path: Path) -> None:
+    def word(request_word: str, precision: str, compiles: bool) -> str:
+        request = RunRequest(
+            Dataset(tmp_path, "plain", ()), ("tiny",), tmp_path, precision=request_word
+        )
+        backend = SimpleNamespace(compiles=compiles)
+        model: Any = SimpleNamespace(precision=precision, backend=backend)
+        made = RayEngine(request, model, RayOptions(cpus=1), {(8, 8): 9})
+        assert made._setup.counts == {(8, 8): 9}
+        return made._setup.request.precision
+
+    # What is not compiled for is exact under auto, and in 16 bits under bf16.
+    assert word("auto", "bf16", True) == "auto" and word("bf16", "bf16", True) == "bf16"
+    assert word("auto", "fp32", False) == "fp32" and word("auto", "bf16", False) == "bf16"
+
+
 def test_what_is_on_its_way_does_not_grow_with_the_samples(
     engine: Any, ray: Any, samples: Any
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,25 @@ def test_a_worker_answers_as_this_machine_does(
     model = build_model(request, str(tiny_model))
     for position in (0, 2):
         assert_same(answers[position], predict_sample(model, samples[position]))
+
+
+def test_a_worker_predicts_early_images_as_if_nothing_were_compiled(
+    request_of: Any, tiny_model: Path, samples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = RayWorker()
+    assert worker.load(setup_of(request_of(tiny_model))) is None
+    assert worker._engine is not None
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def uncompiled(self: Any) -> Iterator[None]:
+        told.append("uncompiled")
+        yield
+
+    monkeypatch.setattr(type(worker._engine._model.backend), "uncompiled", uncompiled)
+    tasks = [Task(sample.image_path, early=place == 1) for place, sample in enumerate(samples)]
+    assert len(list(worker.predict(tasks))) == len(samples)
+    assert told == ["uncompiled"]
 
 
 def test_images_that_are_sent_fail_in_the_words_of_their_own_place(
