@@ -329,7 +329,7 @@ def test_images_whose_ground_truth_knows_other_classes_can_be_run(
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
     [
-        (["-m", "enet-camvit"], "did you mean enet-camvid?"),
+        (["-m", "enet-camvit"], "did you mean enet-camvid"),
         (["-m", "enet-camvid", "--split", "tset"], "has no split 'tset'; it has none"),
         (["-m", "enet-camvid", "--format", "pared"], "did you mean paired"),
         (["-m", "enet-camvid", "--label-space", "camvit"], "did you mean camvid or "),
