@@ -143,6 +143,8 @@ class JobState:
         One sentence, mostly empty.
     unit : str
         What is counted: "samples" of a run, "bytes", or samples that are "analysed" or "exported".
+    is_run : bool
+        Whether models are run, which `Session.run_again` can do again.
     """
 
     job_id: str
@@ -154,6 +156,7 @@ class JobState:
     state: str
     message: str = ""
     unit: str = "samples"
+    is_run: bool = False
 
     @property
     def is_over(self) -> bool:

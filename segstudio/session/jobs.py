@@ -68,7 +68,9 @@ class Jobs:
         job_id = uuid.uuid4().hex[:12]
         names = ", ".join(name.rsplit("/", 1)[-1] for name in request.models)
         total = len(request.dataset) * len(request.models)
-        state = JobState(job_id, names, 0, total, 0, None, "starting", "Loading the model")
+        state = JobState(
+            job_id, names, 0, total, 0, None, "starting", "Loading the model", is_run=True
+        )
         with self._lock:
             self._jobs[job_id] = _Job(request, state)
             self._waiting.append(job_id)

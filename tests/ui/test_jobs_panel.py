@@ -13,8 +13,8 @@ def test_run_again_is_a_click_on_the_words(qtbot) -> None:
     panel = JobsPanel(model)
     panel.resize(600, 300)
     qtbot.addWidget(panel)
-    model.set_job(JobView("whole", "enet", 6, 6, state="done"))
-    model.set_job(JobView("lost", "enet", 2, 6, state="failed", message="The worker died"))
+    model.set_job(JobView("whole", "enet", 6, 6, state="done", is_run=True))
+    model.set_job(JobView("lost", "enet", 2, 6, state="failed", is_run=True))
     asked: list[str] = []
     panel.again_requested.connect(asked.append)
     panel.grab()  # lays out the rows
@@ -29,10 +29,10 @@ def test_run_again_is_a_click_on_the_words(qtbot) -> None:
 
 
 def test_what_can_be_done_again() -> None:
-    def job(state: str, failed: int = 0, unit: str = "samples") -> JobView:
-        return JobView("a", "b", 3, 6, failed, state=state, unit=unit)
+    def job(state: str, failed: int = 0, is_run: bool = True) -> JobView:
+        return JobView("a", "b", 3, 6, failed, state=state, is_run=is_run)
 
     again = [job("failed"), job("cancelled"), job("done", failed=1)]
     assert all(entry.repeatable for entry in again)
-    not_again = [job("done"), job("running", failed=1), job("failed", unit="bytes")]
+    not_again = [job("done"), job("running", failed=1), job("failed", is_run=False)]
     assert not any(entry.repeatable for entry in not_again)

@@ -166,6 +166,7 @@ class PredictController(QObject):
             state=state.state,
             message=state.message if state.state not in ("cancelled", "failed") else "",
             unit=state.unit,
+            is_run=state.is_run,
         )
         window = self._window
         window.jobs.set_job(job)

@@ -34,6 +34,8 @@ class JobView:
         Sample id and one plain sentence.
     unit : str
         What is counted: "samples", "bytes" or "analysed" samples.
+    is_run : bool
+        Whether models are run.
     """
 
     job_id: str
@@ -46,6 +48,7 @@ class JobView:
     message: str = ""
     errors: list[tuple[str, str]] = field(default_factory=list)
     unit: str = "samples"
+    is_run: bool = False
 
     @property
     def active(self) -> bool:
@@ -56,7 +59,7 @@ class JobView:
     def repeatable(self) -> bool:
         """Whether it is a run that left something undone."""
         unfinished = self.state in {"cancelled", "failed"} or (self.state == "done" and self.failed)
-        return bool(unfinished) and self.unit == "samples" and self.total > 0
+        return bool(unfinished) and self.is_run
 
     @property
     def summary(self) -> str:

@@ -88,6 +88,7 @@ def test_killed_worker_is_reported_and_replaced(session: Session, tiny_model: Pa
     os.kill(worker, signal.SIGKILL)
     end = listener.wait_for_end(job_id)
     assert end.state == "failed" and "finished images are kept" in end.message
+    assert end.is_run
     again = listener.wait_for_end(session.run_again(job_id))
     assert (again.state, again.done) == ("done", 6)
     with pytest.raises(UsageError, match="no run"):
