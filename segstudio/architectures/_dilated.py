@@ -15,6 +15,8 @@ from segstudio.architectures._base import Recognition, StateDict
 from segstudio.architectures._encoders import (
     MobileNetV2,
     MobileNetV3,
+    efficientnet_lite,
+    efficientnet_lite_of,
     mobilenet_v2_from_mmsegmentation,
     mobilenet_v3_from_torchvision,
     resnet,
@@ -26,6 +28,7 @@ from segstudio.core.preprocessing import Preprocessing
 
 __all__ = [
     "BACKBONES",
+    "aspp_rates",
     "backbone_of",
     "backbone_option",
     "build_backbone",
@@ -46,6 +49,9 @@ BACKBONES = (
     "resnet101",
     "mobilenet-v2",
     "mobilenet-v3-large",
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
 )
 """With a "c" MMSegmentation's ResNets, whose stem is three small convolutions."""
 
@@ -62,8 +68,11 @@ def backbone_option() -> str:
 def build_backbone(name: str) -> nn.Module:
     """Build one of `BACKBONES`: images to a list of feature maps, fine to coarse.
 
-    Its output stride is 8, that of MobileNetV3 (as torchvision dilates it) 16.
+    Its output stride is 8, that of MobileNetV3 (as torchvision dilates it) and of the
+    EfficientNets 16.
     """
+    if name.startswith("efficientnet-lite"):
+        return efficientnet_lite(int(name[-1]), output_stride=16)
     if name == "mobilenet-v2":
         return MobileNetV2()
     if name == "mobilenet-v3-large":
@@ -72,10 +81,22 @@ def build_backbone(name: str) -> nn.Module:
     return resnet(depth, deep_stem=name.endswith("c"), output_stride=8)
 
 
+def aspp_rates(backbone: str) -> tuple[int, ...]:
+    """Return the dilations of an atrous pyramid's four views, for one of `BACKBONES`.
+
+    6, 12 and 18 beside an output stride of 16, twice that beside 8 (arXiv:1706.05587, section
+    3.3); MobileNetV3 keeps the latter, as torchvision published it.
+    """
+    return (1, 6, 12, 18) if backbone.startswith("efficientnet") else (1, 12, 24, 36)
+
+
 def backbone_of(names: Mapping[str, Tensor]) -> str | None:
     """Return which of `BACKBONES` lies under ``encoder.``, None when it is none of them."""
     if "encoder.blocks.6.0.conv.weight" in names:
         return "mobilenet-v3-large"
+    size = efficientnet_lite_of(names)
+    if size is not None:
+        return f"efficientnet-lite{size}"
     if "encoder.blocks.6.0.conv_pwl.weight" in names:
         return "mobilenet-v2"
     name = f"resnet{resnet_depth(names)}{'c' if 'encoder.conv1.6.weight' in names else ''}"

@@ -6,7 +6,7 @@ timm is imported when a network is built, not with this module: it takes seconds
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 __all__ = [
     "MobileNetV2",
     "MobileNetV3",
+    "efficientnet_lite",
+    "efficientnet_lite_of",
     "feature_channels",
     "mobilenet_v2_from_mmsegmentation",
     "mobilenet_v3_from_mmsegmentation",
@@ -91,6 +93,50 @@ def resnet_depth(names: Collection[str], prefix: str = "encoder.") -> int | None
     if depth == 50 and f"{prefix}layer1.0.conv3.weight" not in names:
         return 34
     return depth
+
+
+def efficientnet_lite(size: int, *, output_stride: int = 32, halves: bool = False) -> nn.Module:
+    """Build an EfficientNet-Lite without its head, with timm's names of TensorFlow's weights.
+
+    M. Tan, Q. V. Le: "EfficientNet", ICML 2019, arXiv:1905.11946; the Lite variants (no
+    squeeze-and-excitation, ReLU6) are those of github.com/tensorflow/tpu.
+
+    Parameters
+    ----------
+    size : int
+        0, 1 or 2.
+    output_stride : int
+        8, 16 or 32; stages that would be coarser are dilated instead.
+    halves : bool
+        Return the features at a stride of 2 too.
+
+    Returns
+    -------
+    nn.Module
+        From (N, 3, H, W) to a list of four tensors at strides 4 to 32, or five from stride 2 on.
+    """
+    import timm
+
+    encoder: nn.Module = timm.create_model(
+        f"tf_efficientnet_lite{size}",
+        pretrained=False,
+        features_only=True,
+        out_indices=(0, 1, 2, 3, 4) if halves else (1, 2, 3, 4),
+        output_stride=output_stride,
+    )
+    return encoder
+
+
+def efficientnet_lite_of(state_dict: Mapping[str, Tensor]) -> int | None:
+    """Return the size of the EfficientNet-Lite under ``encoder.``, None when it is none."""
+    last = state_dict.get("encoder.blocks.6.0.conv_pwl.weight")
+    fine = state_dict.get("encoder.blocks.2.0.conv_dw.weight")
+    # MobileNetV2, whose blocks have the same names, has no 5 x 5 convolutions.
+    if last is None or fine is None or fine.shape[-1] != 5:
+        return None
+    if "encoder.blocks.1.2.conv_dw.weight" not in state_dict:
+        return 0
+    return {320: 1, 352: 2}.get(int(last.shape[0]))
 
 
 def feature_channels(encoder: nn.Module) -> list[int]:

@@ -23,6 +23,7 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    aspp_rates,
     backbone_of,
     backbone_option,
     build_backbone,
@@ -36,8 +37,8 @@ from segstudio.architectures._dilated import (
 from segstudio.architectures._encoders import feature_channels
 from segstudio.core.options import option
 
-_RATES = (1, 12, 24, 36)
-"""Dilations at an output stride of 8."""
+_VIEWS = 4
+"""Of the atrous pyramid, beside that of the whole image."""
 _COUNTED = "MMSegmentation 1.2.2, without its auxiliary head"
 
 
@@ -69,11 +70,11 @@ class DeepLabV3Options:
 class ASPP(nn.Module):
     """Five views of the features, concatenated: (N, C, H, W) to (N, 5 * width, H, W)."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, rates: tuple[int, ...]) -> None:
         super().__init__()
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm_relu(channels, width))
         self.views = nn.ModuleList(
-            conv_norm_relu(channels, width, 1 if rate == 1 else 3, dilation=rate) for rate in _RATES
+            conv_norm_relu(channels, width, 1 if rate == 1 else 3, dilation=rate) for rate in rates
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -121,8 +122,8 @@ class DeepLabV3(SegmentationNetwork):
         chosen: DeepLabV3Options = self.options
         width = chosen.head_width
         self.encoder = build_backbone(chosen.backbone)
-        self.aspp = ASPP(feature_channels(self.encoder)[-1], width)
-        views = (1 + len(_RATES)) * width
+        self.aspp = ASPP(feature_channels(self.encoder)[-1], width, aspp_rates(chosen.backbone))
+        views = (1 + _VIEWS) * width
         if chosen.head == "mmseg":
             self.join = nn.Sequential(conv_norm_relu(views, width, 3), nn.Dropout2d(chosen.dropout))
         else:
@@ -147,7 +148,7 @@ class DeepLabV3(SegmentationNetwork):
             joined = found.get("join.0.0.weight")
             if joined is not None:
                 # torchvision puts the view of the whole image last.
-                views = joined.unflatten(1, (1 + len(_RATES), -1))
+                views = joined.unflatten(1, (1 + _VIEWS, -1))
                 found["join.0.0.weight"] = views.roll(1, dims=1).flatten(1, 2)
             return found
         return dict(state_dict)
@@ -171,7 +172,7 @@ _MMSEG_HEAD = {
     "decode_head.image_pool.1.bn": "aspp.pool.1.1",
     **{
         f"decode_head.aspp_modules.{view}.{theirs}": f"aspp.views.{view}.{ours}"
-        for view in range(len(_RATES))
+        for view in range(_VIEWS)
         for theirs, ours in (("conv", 0), ("bn", 1))
     },
     "decode_head.bottleneck.conv": "join.0.0",

@@ -24,6 +24,7 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    aspp_rates,
     backbone_of,
     backbone_option,
     build_backbone,
@@ -37,8 +38,6 @@ from segstudio.architectures._dilated import (
 from segstudio.architectures._encoders import feature_channels
 from segstudio.core.options import option
 
-_RATES = (1, 12, 24, 36)
-"""Dilations at an output stride of 8."""
 _COUNTED = "MMSegmentation 1.2.2, without its auxiliary head"
 
 
@@ -81,16 +80,16 @@ class SeparableConv(nn.Module):
 class SeparableASPP(nn.Module):
     """Five views of the features, joined: (N, C, H, W) to (N, width, H, W)."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, rates: tuple[int, ...]) -> None:
         super().__init__()
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm_relu(channels, width))
         self.views = nn.ModuleList(
             conv_norm_relu(channels, width)
             if rate == 1
             else SeparableConv(channels, width, dilation=rate)
-            for rate in _RATES
+            for rate in rates
         )
-        self.join = conv_norm_relu((1 + len(_RATES)) * width, width, 3)
+        self.join = conv_norm_relu((1 + len(rates)) * width, width, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         whole = self.pool(features).expand(-1, -1, *features.shape[-2:])
@@ -118,6 +117,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         "r50-d8": {},
         "r101-d8": {"backbone": "resnet101c"},
         "m-v2-d8": {"backbone": "mobilenet-v2"},
+        "lite0-d16": {"backbone": "efficientnet-lite0", "width": 256},
     }
     smallest = {"backbone": "mobilenet-v2", "width": 16, "fine_width": 8}
     classifier = "classify"
@@ -128,7 +128,7 @@ class DeepLabV3Plus(SegmentationNetwork):
         width, fine_width = chosen.width, chosen.fine_width
         self.encoder = build_backbone(chosen.backbone)
         fine, *_, coarse = feature_channels(self.encoder)
-        self.aspp = SeparableASPP(coarse, width)
+        self.aspp = SeparableASPP(coarse, width, aspp_rates(chosen.backbone))
         self.reduce_fine = conv_norm_relu(fine, fine_width)
         self.decoder = nn.Sequential(
             SeparableConv(width + fine_width, width), SeparableConv(width, width)

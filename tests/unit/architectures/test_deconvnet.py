@@ -57,9 +57,7 @@ def test_each_unpooling_uses_the_places_of_its_own_pooling() -> None:
     encoded: list[torch.Tensor] = []
     unpooled: list[torch.Tensor] = []
     for stage in network.encoder:
-        stage.register_forward_hook(
-            lambda _module, _inputs, output: encoded.append(output.clone())
-        )
+        stage.register_forward_hook(lambda _module, _inputs, output: encoded.append(output.clone()))
     for stage in network.decoder:
         stage.register_forward_pre_hook(lambda _module, inputs: unpooled.append(inputs[0].clone()))
     with torch.inference_mode():

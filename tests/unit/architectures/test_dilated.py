@@ -12,9 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segstudio.architectures._base import ARCHITECTURES
-from segstudio.architectures._dilated import BACKBONES, build_backbone
-from segstudio.architectures._encoders import MobileNetV3, feature_channels, resnet, resnet_depth
+from segstudio.architectures._dilated import BACKBONES, aspp_rates, build_backbone
+from segstudio.architectures._encoders import (
+    MobileNetV2,
+    MobileNetV3,
+    efficientnet_lite,
+    efficientnet_lite_of,
+    feature_channels,
+    resnet,
+    resnet_depth,
+)
 from segstudio.architectures.deeplabv3 import ASPP
+from segstudio.architectures.deeplabv3plus import DeepLabV3Plus, DeepLabV3PlusOptions
 from segstudio.architectures.fcn import FCN, FCNOptions
 from segstudio.architectures.lraspp import LRASPP, LRASPPOptions
 from segstudio.architectures.pspnet import PyramidPooling
@@ -64,7 +73,7 @@ def test_output_strides(name: str) -> None:
     with torch.device("meta"):
         encoder = build_backbone(name).eval()
         features = encoder(torch.empty(1, 3, 64, 96))
-    coarse = 16 if name == "mobilenet-v3-large" else 8
+    coarse = 8 if name.startswith(("resnet", "mobilenet-v2")) else 16
     assert features[-1].shape[-2:] == (64 // coarse, 96 // coarse)
     assert [entry.shape[1] for entry in features] == feature_channels(encoder)
 
@@ -92,13 +101,31 @@ def test_pyramid_pooling_by_hand() -> None:
 
 def test_aspp_puts_the_view_of_the_whole_image_first() -> None:
     torch.manual_seed(0)
-    aspp = ASPP(3, 2).eval()
+    aspp = ASPP(3, 2, aspp_rates("resnet50c")).eval()
     features = torch.rand(1, 3, 20, 20)
     with torch.inference_mode():
         found = aspp(features)
     assert found.shape == (1, 10, 20, 20)
     assert bool((found[:, :2] == found[:, :2, :1, :1]).all())
     assert [view[0].dilation[0] for view in aspp.views] == [1, 12, 24, 36]
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "mobilenet-v2"])
+def test_rates_halve_with_the_resolution_of_the_features(backbone: str) -> None:
+    with torch.device("meta"):
+        network = DeepLabV3Plus(4, DeepLabV3PlusOptions(backbone, width=16))
+        separable = [view.depthwise[0].dilation[0] for view in list(network.aspp.views)[1:]]
+    assert separable == ([6, 12, 18] if backbone == "efficientnet-lite0" else [12, 24, 36])
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_an_efficientnet_is_told_from_its_tensors(size: int) -> None:
+    with torch.device("meta"):
+        encoder = efficientnet_lite(size)
+        state = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+        other = {f"encoder.{k}": v for k, v in MobileNetV2().state_dict().items()}
+    assert efficientnet_lite_of(state) == size
+    assert efficientnet_lite_of(other) is None
 
 
 def test_the_classifier_of_fcn_sees_features_and_head() -> None:

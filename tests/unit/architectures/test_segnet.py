@@ -43,9 +43,7 @@ def test_decoder_mirrors_the_encoder() -> None:
 
 
 def test_unpooling_puts_maxima_back_where_they_were() -> None:
-    image = torch.tensor(
-        [[1.0, 2, 9, 3], [4, 3, 5, 6], [7, 5, 2, 1], [6, 8, 3, 4]]
-    )[None, None]
+    image = torch.tensor([[1.0, 2, 9, 3], [4, 3, 5, 6], [7, 5, 2, 1], [6, 8, 3, 4]])[None, None]
     pooled, indices = encode_with_indices([nn.Identity()], image)
     assert pooled[0, 0].tolist() == [[4, 9], [8, 4]]
     back = decode_with_indices([nn.Identity()], -pooled, indices)
