@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.common import load_plugins, say
+from segstudio.cli.common import load_plugins, open_patiently, say
 from segstudio.core.errors import UsageError
 
 __all__ = ["colors"]
@@ -29,10 +29,9 @@ def colors(
     """List the colours found in masks; with --name, save what they mean as a label space."""
     from segstudio.cli.tables import format_table
     from segstudio.datasets.color_naming import ColorName, count_colors, save_named_colors
-    from segstudio.datasets.opening import open_dataset
 
     load_plugins()
-    opened = open_dataset(dataset, format="rgb")
+    opened = open_patiently(dataset, format="rgb")
     found = count_colors(opened)
     if name:
         names = dict(_parsed(entry) for entry in name)

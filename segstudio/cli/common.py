@@ -30,6 +30,7 @@ __all__ = [
     "RunOptions",
     "find_project",
     "load_plugins",
+    "open_patiently",
     "open_run_dataset",
     "open_to_read",
     "read_mapping",
@@ -156,6 +157,26 @@ def load_plugins() -> list[PluginInfo]:
     return found
 
 
+def open_patiently(
+    path: Path,
+    *,
+    format: str | None = None,
+    split: str | None = None,
+    label_space: str | None = None,
+    ground_truth: str | None = None,
+) -> Dataset:
+    """Open a dataset, and say that it is looked through when that takes more than a second.
+
+    Parameters and errors are those of `segstudio.datasets.opening.open_dataset`.
+    """
+    from segstudio.datasets.opening import open_dataset
+
+    with said_when_slow(f"looking through {path} ..."):
+        return open_dataset(
+            path, format=format, split=split, label_space=label_space, ground_truth=ground_truth
+        )
+
+
 def open_run_dataset(path: Path, options: RunOptions) -> Dataset:
     """Open the dataset of a command and pass on what is odd about it.
 
@@ -164,16 +185,13 @@ def open_run_dataset(path: Path, options: RunOptions) -> Dataset:
     SegStudioError
         When it cannot be opened or nothing of it is left.
     """
-    from segstudio.datasets.opening import open_dataset
-
-    with said_when_slow(f"looking through {path} ..."):
-        dataset = open_dataset(
-            path,
-            format=options.format,
-            split=options.split,
-            label_space=options.label_space,
-            ground_truth=options.ground_truth,
-        )
+    dataset = open_patiently(
+        path,
+        format=options.format,
+        split=options.split,
+        label_space=options.label_space,
+        ground_truth=options.ground_truth,
+    )
     for note in dataset.notes:
         say(note)
     return dataset.select(limit=options.limit)

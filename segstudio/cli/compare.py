@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segstudio.cli.common import JsonFlag, find_project, open_to_read, read_mapping, say
+from segstudio.cli.common import (
+    JsonFlag,
+    find_project,
+    open_patiently,
+    open_to_read,
+    read_mapping,
+    say,
+)
 from segstudio.core.errors import NoDatasetError
 
 if TYPE_CHECKING:
@@ -50,7 +57,7 @@ def compare(
     bootstrap over images; a number that does not exist is null.
     """
     from segstudio.analysis.compare import comparison_json
-    from segstudio.cli.progress import Interruptible
+    from segstudio.cli.progress import StepDisplay
     from segstudio.cli.reports import say_failures
     from segstudio.cli.tables import print_json
     from segstudio.project.layout import ProjectLayout
@@ -63,8 +70,10 @@ def compare(
             store.run(name)  # a misspelt name is said before anything is opened
         opened = _open_dataset(dataset, folder, store, (run_a, run_b))
         analysis = Analysis(opened, store, layout, mapping=read_mapping(mapping))
-        with Interruptible() as interrupt:
-            result, failed = analysis.compare(run_a, run_b, cancelled=interrupt.cancelled)
+        with StepDisplay("comparing") as display:
+            result, failed = analysis.compare(
+                run_a, run_b, progress=display.report, cancelled=display.cancelled
+            )
     say_failures(failed)
     if json:
         lost = [{"sample_id": sample_id, "error": error} for sample_id, error in failed]
@@ -78,11 +87,10 @@ def _open_dataset(
     path: Path | None, project: Path, store: Store, runs: tuple[str, str]
 ) -> Dataset | None:
     """Return the dataset of a project, None where nothing tells which it is."""
-    from segstudio.datasets.opening import open_dataset
     from segstudio.project.layout import PROJECT_FOLDER
 
     if path is not None:
-        return open_dataset(path)
+        return open_patiently(path)
     root = project.resolve().parent if project.resolve().name == PROJECT_FOLDER else None
     if root is None:
         root = _dataset_root(store, runs)
@@ -90,7 +98,7 @@ def _open_dataset(
         say("No ground truth is at hand; name the dataset with --dataset to know who is right.")
         return None
     try:
-        return open_dataset(root)
+        return open_patiently(root)
     except NoDatasetError as error:
         say(f"{error} The runs are compared without ground truth.")
         return None

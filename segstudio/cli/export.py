@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.common import load_plugins, read_mapping, say
+from segstudio.cli.common import load_plugins, read_mapping, said_when_slow, say
 from segstudio.cli.forms import parse_pairs
 from segstudio.core.errors import SegStudioError, UsageError
 
@@ -57,6 +57,7 @@ def export(
     ] = Existing.REFUSE,
 ) -> int:
     """Write corrected, true or predicted label maps as files of another format."""
+    from segstudio.cli.progress import StepDisplay
     from segstudio.core.options import build_options
     from segstudio.exporters.base import EXPORTERS, ExportItem
     from segstudio.session.session import Session
@@ -66,27 +67,39 @@ def export(
     options = build_options(exporter.Options, parse_pairs(set_option or []))
     dataset, folder = _find_dataset(source, project)
     failed: list[str] = []
+    done = 0
 
     def on_failed(item: ExportItem, error: SegStudioError) -> None:
         failed.append(item.sample.sample_id)
         print_failure(item.sample.sample_id, error)
+        advance(item)
+
+    def advance(item: ExportItem) -> None:
+        nonlocal done
+        done += 1
+        display.report(done, len(items))
 
     session = Session()
     try:
-        session.open_dataset(
-            dataset,
-            format=format_of_source,
-            split=split,
-            label_space=label_space,
-            project=folder,
-        )
+        with said_when_slow(f"looking through {dataset} ..."):
+            opened = session.open_dataset(
+                dataset,
+                format=format_of_source,
+                split=split,
+                label_space=label_space,
+                project=folder,
+            )
+        for note in opened.notes:
+            say(note)
         items, space = session.export_items(what, mapping=read_mapping(mapping))
+        display = StepDisplay("exporting")
         written = exporter.write(
             items,
             output,
             label_space=space,
             options=options,
             existing=existing.value,
+            on_written=advance,
             on_failed=on_failed,
         )
     finally:

@@ -67,6 +67,6 @@ def parse_pairs(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise UsageError(f"An architecture option is written name=value, not {pair!r}.")
+            raise UsageError(f"An option is written name=value, not {pair!r}.")
         parsed[key.strip().replace("-", "_")] = value.strip()
     return parsed

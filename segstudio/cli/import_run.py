@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segstudio.cli.common import load_plugins, read_mapping, say
+from segstudio.cli.common import load_plugins, open_patiently, read_mapping, say
 
 __all__ = ["import_run"]
 
@@ -56,14 +56,13 @@ def import_run(
 ) -> int:
     """Bring your own predictions: they become a run that is scored like any other."""
     from segstudio.core.label_space import load_label_space
-    from segstudio.datasets.opening import open_dataset
     from segstudio.project.layout import ProjectLayout, choose_project_folder
     from segstudio.project.store import Store
     from segstudio.session.imports import ImportRequest
     from segstudio.session.imports import import_run as bring_in
 
     load_plugins()
-    opened = open_dataset(dataset, format=format, split=split, label_space=label_space)
+    opened = open_patiently(dataset, format=format, split=split, label_space=label_space)
     for note in opened.notes:
         say(note)
     meaning = predictions_label_space

@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_NOT_WORTH_A_LINE = 1.0
+"""Seconds; what is done sooner needs no progress."""
 
 
 def duration(seconds: float | None) -> str:
@@ -134,7 +136,7 @@ class FinetuneDisplay(Interruptible):
 
 
 class StepDisplay(Interruptible):
-    """Shows how far one piece of work is, a line now and then.
+    """Shows how far one piece of work is, a line now and then; nothing of a second's work.
 
     Parameters
     ----------
@@ -150,7 +152,8 @@ class StepDisplay(Interruptible):
     def report(self, done: int, total: int) -> None:
         """Show how much is done, at once when it is the last."""
         now = time.monotonic()
-        if now - self._shown < _SECONDS_BETWEEN_LINES and done < total:
+        wait = _NOT_WORTH_A_LINE if done == total else _SECONDS_BETWEEN_LINES
+        if now - (self._started if done == total else self._shown) < wait:
             return
         self._shown = now
         left = (now - self._started) / done * (total - done) if done else None

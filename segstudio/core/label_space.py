@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.errors import LabelValueError, UnknownNameError, UsageError
+from segstudio.core.errors import LabelValueError, UsageError
+from segstudio.core.named_files import load_json, named_files
 from segstudio.core.palette import Color, distinct_colors
 from segstudio.core.registry import did_you_mean
-from segstudio.core.resources import resource_path
 from segstudio.core.types import IGNORE_INDEX, IGNORE_INDEX_16, LabelMap
 
 __all__ = [
@@ -362,12 +362,12 @@ class LabelMapping:
 
 def label_space_names() -> list[str]:
     """Return the names of the label spaces that come with SegStudio."""
-    return sorted(path.stem for path in resource_path("label_spaces").glob("*.json"))
+    return named_files("label_spaces")
 
 
 def mapping_names() -> list[str]:
     """Return the names of the label mappings that come with SegStudio."""
-    return sorted(path.stem for path in resource_path("mappings").glob("*.json"))
+    return named_files("mappings")
 
 
 def load_label_space(name_or_path: str | Path) -> LabelSpace:
@@ -380,29 +380,11 @@ def load_label_space(name_or_path: str | Path) -> LabelSpace:
     UsageError
         When the file is no label space.
     """
-    data, origin = _load_json("label_spaces", "label space", name_or_path, label_space_names())
+    data, origin = load_json("label_spaces", "label space", name_or_path)
     return LabelSpace.from_json(data, origin)
 
 
 def load_mapping(name_or_path: str | Path) -> LabelMapping:
     """Load a label mapping by name, or from a JSON file; errors as `load_label_space`."""
-    data, origin = _load_json("mappings", "label mapping", name_or_path, mapping_names())
+    data, origin = load_json("mappings", "label mapping", name_or_path)
     return LabelMapping.from_json(data, origin)
-
-
-def _load_json(
-    folder: str, kind: str, name_or_path: str | Path, known: list[str]
-) -> tuple[Any, str]:
-    if str(name_or_path) in known:
-        path = resource_path(folder, f"{name_or_path}.json")
-    else:
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise UnknownNameError(
-                f"There is no {kind} {str(name_or_path)!r}: "
-                f"{did_you_mean(str(name_or_path), known)}"
-            )
-    try:
-        return json.loads(path.read_text(encoding="utf-8")), str(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as a {kind}: {error}.") from error

@@ -188,13 +188,13 @@ class Listed:
     samples : list of Sample
         With the JSON file as target.
     entries : dict
-        (image id, file name) by sample id.
+        By sample id the image's entry, with its id and its file name.
     notes : list of str
         What was left out.
     """
 
     samples: list[Sample] = field(default_factory=list)
-    entries: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -227,7 +227,8 @@ def list_samples(root: Path, files: list[AnnotationFile], skip: tuple[str, ...] 
         broken = 0
         for entry in file.images:
             try:
-                image_id, name = entry["id"], entry["file_name"]
+                name = entry["file_name"]
+                _ = entry["id"]
                 relative = index.find(name, folders)
             except (KeyError, TypeError):
                 broken += 1
@@ -235,7 +236,7 @@ def list_samples(root: Path, files: list[AnnotationFile], skip: tuple[str, ...] 
             if relative is None:
                 missing.append(name)
             elif relative not in result.entries:
-                result.entries[relative] = image_id, name
+                result.entries[relative] = entry
                 full = index.paths[relative]
                 result.samples.append(Sample.of_files(relative, full, target, split))
         if missing:

@@ -26,6 +26,7 @@ from segstudio.core.types import Image
 from segstudio.datasets.containers import entry_size, open_entry
 from segstudio.datasets.encoding import encode_png, write_gray, write_image, write_label_map
 from segstudio.datasets.heif import HEIF_SUFFIXES, is_avif, is_heif, register_decoder
+from segstudio.datasets.pages import check_single_page
 from segstudio.datasets.whole_files import is_whole
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ MAX_PIXELS = 500_000_000
 
 _ORIENTATION_TAG = 0x0112
 
-# What the decoders raise on damaged files, besides OSError.
 # fmt: off
+# What the decoders raise on damaged files.
 _DECODE_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
     MemoryError, RuntimeError, struct.error, zlib.error,
@@ -174,7 +175,7 @@ def read_source_map(path: Path | str) -> NDArray[Any]:
     Raises
     ------
     UnreadableImageError
-        When the file cannot be decoded; see `read_image`.
+        When the file cannot be decoded (see `read_image`), or has several pages.
     LabelValueError
         When it is a colour picture and so holds no ids.
     """
@@ -184,6 +185,7 @@ def read_source_map(path: Path | str) -> NDArray[Any]:
 
 def _stored_ids(picture: PilImage.Image, stream: BinaryIO, path: Path | str) -> NDArray[Any]:
     """Return the ids of an opened label file; see `read_source_map`."""
+    check_single_page(picture, path)
     header = _header(picture, path)
     if header.mode not in {"1", "L", "P", "I", "I;16", "I;16B", "I;16L", "LA", "PA"}:
         kind = "holds numbers with fractions" if header.mode == "F" else "is a colour image"
@@ -281,8 +283,7 @@ def _header(picture: PilImage.Image, path: Path | str, *, refuse: bool = True) -
             orientation = int(tags.get(_ORIENTATION_TAG, 1))
         except _DECODE_ERRORS:
             orientation = 1  # damaged metadata does not make the pixels unreadable
-    if not 1 <= orientation <= 8:
-        orientation = 1
+    orientation = orientation if 1 <= orientation <= 8 else 1
     return _Header(str(picture.format), picture.mode, height, width, orientation)
 
 

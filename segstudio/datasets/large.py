@@ -136,6 +136,7 @@ def store_rows(
     shape: tuple[int, int],
     dtype: np.dtype[Any] | type[np.generic],
     bands: Callable[[], Iterator[NDArray[Any]]],
+    progress: Progress | None = None,
 ) -> NDArray[Any]:
     """Return an array that was made of bands of rows before, or make it now.
 
@@ -147,16 +148,20 @@ def store_rows(
         Of the array.
     bands : callable
         Returns the rows from the top in bands.
+    progress : callable, optional
+        Told of the work.
 
     Raises
     ------
     WriteError
         When the disk has no room.
     """
-    return _kept(key, np.dtype(dtype), [shape], bands, None)[0]
+    return _kept(key, np.dtype(dtype), [shape], bands, progress)[0]
 
 
-def source_to_label_map(source_map: NDArray[Any], path: Path, space: LabelSpace) -> LabelMap:
+def source_to_label_map(
+    source_map: NDArray[Any], path: Path, space: LabelSpace, progress: Progress | None = None
+) -> LabelMap:
     """Return the label map of a map of source ids, by bands of rows.
 
     Parameters
@@ -166,6 +171,8 @@ def source_to_label_map(source_map: NDArray[Any], path: Path, space: LabelSpace)
     path : Path
         Named in errors.
     space : LabelSpace
+    progress : callable, optional
+        Told of the work on a large map.
 
     Raises
     ------
@@ -179,7 +186,8 @@ def source_to_label_map(source_map: NDArray[Any], path: Path, space: LabelSpace)
         return (space.from_source_ids(band, path) for band in row_bands(source_map, _BAND))
 
     if is_large(*shape):
-        return store_rows(f"target|{space.fingerprint}|{signed(path)}", shape, space.dtype, mapped)
+        key = f"target|{space.fingerprint}|{signed(path)}"
+        return store_rows(key, shape, space.dtype, mapped, progress)
     return np.concatenate(list(mapped())) if shape[0] else source_map.astype(space.dtype)
 
 

@@ -117,7 +117,8 @@ def list_files(
                         visited.add(below)
                         pending.append((entry.path, f"{prefix}{name}/", below))
             elif suffix_of(name) in suffixes if endings is None else name.endswith(endings):
-                if not entry.is_symlink() or _is_file(entry):
+                # Pipes and devices are passed over: reading one might never end.
+                if entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _is_file(entry)):
                     found.entries.append((prefix + name, entry.path))
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 links.append((entry.path, f"{prefix}{name}/"))

@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from segstudio.core.errors import NoDatasetError
+from segstudio.core.errors import NoDatasetError, UsageError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.core.options import options_from_text
 from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset
 from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_image_size
+from segstudio.datasets.json_files import read_json
 from segstudio.datasets.listing import describe_contents, list_files, plural
 from segstudio.datasets.pairing import TargetIndex
 
 __all__ = ["open_dataset", "sniff", "with_ground_truth"]
+
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 
 
 def sniff(path: Path | str) -> list[tuple[float, str]]:
@@ -136,9 +139,15 @@ def _open_best(path: Path, space: LabelSpace | None) -> Dataset:
 
 def _open_file(path: Path, space: LabelSpace | None, format: str | None) -> Dataset:
     """Return the dataset of an annotation file, or of one image: its folder restricted to it."""
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        if format is not None or sniff(path):
-            return _open_as(format or sniff(path)[0][1], path, space)
+    suffix = path.suffix.lower()
+    if suffix in _ARCHIVES:
+        raise NoDatasetError(f"{path} is an archive; unpack it and choose the folder.")
+    if suffix not in IMAGE_SUFFIXES:
+        best = format or next((name for _, name in sniff(path)), None)
+        if best is not None:
+            return _open_as(best, path, space)
+        if suffix == ".json":
+            raise _no_annotations(path)
         raise NoDatasetError(f"{path} is no image; choose a folder of images or one image.")
     read_image_size(path)  # a file that is no image is refused here, by name
     return Dataset(
@@ -147,6 +156,18 @@ def _open_file(path: Path, space: LabelSpace | None, format: str | None) -> Data
         samples=(Sample(path.name, path),),
         label_space=space,
         title=path.name,
+    )
+
+
+def _no_annotations(path: Path) -> NoDatasetError:
+    """Return what is wrong with a JSON file that no format knows; a broken one has its place."""
+    try:
+        read_json(path)
+    except UsageError as error:
+        return NoDatasetError(str(error))
+    return NoDatasetError(
+        f"{path} holds no images, annotations and categories as COCO's files do; choose the "
+        "folder of the images."
     )
 
 

@@ -28,6 +28,7 @@ from segstudio.datasets.images import (
     read_image,
     read_source_map,
 )
+from segstudio.datasets.pages import check_single_page
 from segstudio.datasets.stream_rows import StreamRows, can_stream
 
 if TYPE_CHECKING:
@@ -262,6 +263,8 @@ def _open_tiff(path: Path, whole_pixels: int, *, ids: bool = False) -> TiffRows 
         width, height = picture.size
         if picture.format != "TIFF" or width * height <= whole_pixels:
             return None
+        if ids:
+            check_single_page(picture, path)
         tags: TiffImagePlugin.ImageFileDirectory_v2 = picture.tag_v2  # type: ignore[attr-defined]
         compression = tags.get(_COMPRESSION, 1)
         separate = tags.get(_SAMPLES, 1) > 1 and tags.get(_PLANAR, 1) != 1

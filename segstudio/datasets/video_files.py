@@ -38,6 +38,8 @@ _DECODERS = 3
 """Open decoders per file."""
 _FILES = 4
 """Files with open decoders."""
+_APART = 0.6
+"""Frames by which the time of a frame may differ from its place."""
 _COUNTED = 2_000_000
 """Frames that are counted one by one where the file does not say how many there are."""
 
@@ -205,19 +207,46 @@ def _decoded(decoder: _Decoder, path: Path, number: int) -> Image:
     """Decode one frame, passing over those before it, or seeking where they are many."""
     import cv2
 
-    capture = decoder.capture
-    if not 0 <= number - decoder.following <= _AHEAD:
-        capture.set(cv2.CAP_PROP_POS_FRAMES, number)
-        decoder.following = number
     try:
-        while decoder.following < number and capture.grab():
-            decoder.following += 1
-        done, frame = capture.read() if decoder.following == number else (False, None)
+        done = 0 <= number - decoder.following <= _AHEAD or _sought(decoder, number)
+        if not done:
+            decoder.capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            decoder.following = 0
+        if decoder.following <= number:
+            done = _passed(decoder, number)
+        frame = decoder.capture.retrieve()[1] if done else None
     except cv2.error as error:
         raise UnreadableImageError(f"{path} has a damaged frame {number}: {error.err}.") from error
-    if not done or frame is None or frame.ndim != 3:
+    if frame is None or frame.ndim != 3:
         raise UnreadableImageError(
-            f"{path} has no frame {number} that can be decoded; it may be cut short."
+            f"{path} has no frame {number} that can be decoded; it may be damaged or cut short."
         )
-    decoder.following = number + 1
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _passed(decoder: _Decoder, number: int) -> bool:
+    """Go on to a frame one by one; a frame that cannot be decoded is one too."""
+    done = False
+    while decoder.following <= number:
+        done = decoder.capture.grab()
+        decoder.following += 1
+    return done
+
+
+def _sought(decoder: _Decoder, number: int) -> bool:
+    """Go to a frame far away; return whether it was reached, by what its time says.
+
+    Behind damaged frames the decoder's own count is short by as many.
+    """
+    import cv2
+
+    capture = decoder.capture
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+    decoder.following = number + 1
+    done = capture.grab()
+    if not (np.isfinite(rate) and rate > 0):
+        return done
+    while done and (late := capture.get(cv2.CAP_PROP_POS_MSEC) * rate / 1000 - number) < -_APART:
+        done = capture.grab()
+    return done and late < _APART

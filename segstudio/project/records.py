@@ -54,7 +54,8 @@ class ResultRecord:
     seconds : float or None
         From image to files, None when it failed.
     signature : FileSignature or None
-        The image file it was made of, None when it failed or an older version entered it.
+        The image file it was made of (of an imported run: the prediction's file), None when it
+        failed or an older version entered it.
     finished : float
         When it was entered, seconds since the epoch.
     """

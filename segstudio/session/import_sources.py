@@ -68,6 +68,10 @@ def open_source(
         raise UsageError(f"Predictions hold {' or '.join(VALUES)}, not {values!r}.")
     if predictions.is_dir():
         return LabelMapFolder(dataset, predictions, space, values)
+    if predictions.is_file() and predictions.suffix.lower() != ".json":
+        raise UsageError(
+            f"{predictions} is neither a folder of label maps nor a COCO results file (.json)."
+        )
     if predictions.is_file():
         return CocoResults(dataset, predictions, space)
     raise NoDatasetError(f"There is no folder or file {predictions} with predictions.")

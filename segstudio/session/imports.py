@@ -21,7 +21,7 @@ from segstudio.datasets.images import read_image_size
 from segstudio.datasets.listing import plural
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.locks import hold_run
-from segstudio.project.signature import sign_file
+from segstudio.project.signature import FileSignature, sign_file
 from segstudio.project.store import ResultRecord, Store
 from segstudio.session.import_sources import PredictionSource, open_source
 from segstudio.session.results import count_prediction
@@ -140,6 +140,7 @@ def import_run(
     done, without = 0, 0
     with hold_run(layout.locks, run):
         results = store.results(run)
+        signatures: dict[Path, FileSignature] = {}  # one results file is that of many samples
         for sample in dataset.samples:
             file = source.file_of(sample)
             if file is None:
@@ -147,8 +148,10 @@ def import_run(
                 continue
             miou = None
             try:
-                if not _is_current(file, results.get(sample.sample_id)):
-                    miou = writer.write(sample)
+                if file not in signatures:
+                    signatures[file] = sign_file(file)
+                if not _is_current(signatures[file], results.get(sample.sample_id)):
+                    miou = writer.write(sample, signatures[file])
             except WriteError:
                 raise
             except SegStudioError as error:
@@ -190,14 +193,14 @@ def _options(request: ImportRequest) -> dict[str, object]:
     }
 
 
-def _is_current(file: Path, result: ResultRecord | None) -> bool:
-    """Return whether a sample was entered after its prediction's file was written."""
-    if result is None or result.error is not None:
+def _is_current(found: FileSignature, result: ResultRecord | None) -> bool:
+    """Return whether a sample was entered from a prediction's file as it is now.
+
+    The content decides: a copy from elsewhere may be older than what it replaces.
+    """
+    if result is None or result.error is not None or result.signature is None:
         return False
-    try:
-        return file.stat().st_mtime < result.finished
-    except OSError:
-        return False  # reading it says what is wrong
+    return (result.signature.size, result.signature.digest) == (found.size, found.digest)
 
 
 class _Writer:
@@ -214,10 +217,15 @@ class _Writer:
         self._run, self._store, self._layout = run, store, layout
         self._reader, self._source = reader, source
 
-    def write(self, sample: Sample) -> float | None:
-        """Write one sample's label map, then its row; return its mIoU."""
+    def write(self, sample: Sample, signature: FileSignature) -> float | None:
+        """Write one sample's label map, then its row with the prediction's signature.
+
+        Returns
+        -------
+        float or None
+            The sample's mIoU, None when it is not scored.
+        """
         started = time.monotonic()
-        signature = sign_file(sample.image_path)
         label_map = self._source.read(sample, read_image_size(sample.image_path))
         path = self._layout.layer(self._run, "labels", sample.sample_id)
         write_label_map(path, label_map, durable=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -87,6 +92,36 @@ def targets_of(name: str, folder: Path) -> list[Path]:
     return sorted({found[0] if (found := find_container(p)) else p for p in paths})
 
 
+def resized(data: bytes, size: tuple[int, int]) -> bytes:
+    """Return a picture of (height, width), in the form it has."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as picture:
+        other = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
+        other.save(stream, format=picture.format)
+    return stream.getvalue()
+
+
+def change_cell(folder: Path, column: str, change: Callable[[bytes], bytes]) -> None:
+    """Change the bytes of the first picture in a column of the first Parquet file."""
+    path = files_of(folder, {".parquet"})[0]
+    table = pyarrow.parquet.read_table(path)
+    cells = table[column].to_pylist()
+    cells[0]["bytes"] = change(cells[0]["bytes"])
+    place = table.schema.get_field_index(column)
+    table = table.set_column(
+        place, table.field(place), pyarrow.array(cells, table.field(place).type)
+    )
+    pyarrow.parquet.write_table(table, path)
+
+
+def damage_frame(path: Path, number: int) -> None:
+    """Overwrite one frame of a Motion JPEG, which is a chunk "00dc" in the file."""
+    data = path.read_bytes()
+    at = [found.start() for found in re.finditer(b"00dc.{4}\xff\xd8", data, re.DOTALL)][number]
+    size = int.from_bytes(data[at + 4 : at + 8], "little")
+    path.write_bytes(data[: at + 8] + bytes(size) + data[at + 8 + size :])
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "a folder"])
 def test_damaged_targets(case: Case, exercise: Exercise, damage: str) -> None:
     name, folder = case
@@ -107,13 +142,18 @@ def test_targets_of_another_size_fail_alone(
     case: Case, exercise: Exercise, size: tuple[int, int]
 ) -> None:
     name, folder = case
-    pictures = [path for path in targets_of(name, folder) if path.suffix == ".png"]
-    if not pictures:
-        pytest.skip(f"the targets of {name} are no pictures")
     whole = exercise(folder, name)
-    with Image.open(pictures[0]) as picture:
-        other = picture.resize((size[1], size[0]), Image.Resampling.NEAREST)
-    other.save(pictures[0])
+    pictures = [path for path in targets_of(name, folder) if path.suffix == ".png"]
+    if not targets_of(name, folder):
+        pytest.skip("has no ground truth, so none can be of another size")
+    elif name == "parquet":
+        change_cell(folder, "label", lambda data: resized(data, size))
+    elif pictures:
+        pictures[0].write_bytes(resized(pictures[0].read_bytes(), size))
+    else:
+        # What is drawn or run-length coded has the size of the photograph that it was drawn on.
+        path = FORMATS.get(name).open(folder).samples[0].image_path
+        path.write_bytes(resized(path.read_bytes(), size))
     # Of all targets the one that was changed cannot be read, and only that.
     assert exercise(folder, name) == whole - 1
 
@@ -122,11 +162,22 @@ def test_photographs_that_are_none_fail_alone(case: Case, exercise: Exercise) ->
     name, folder = case
     dataset = FORMATS.get(name).open(folder)
     sample = dataset.samples[0]
-    if find_container(sample.image_path):
-        pytest.skip("its images are inside a file, whose damage is another test")
     whole = exercise(folder, name)
-    sample.image_path.write_bytes(b"no picture")
+    if name == "parquet":
+        change_cell(folder, "image", lambda data: b"no picture")
+    elif name == "video":
+        damage_frame(folder / "clip.avi", 1)
+    else:
+        sample.image_path.write_bytes(b"no picture")
     assert exercise(folder, name) == whole - (sample.target_path is not None)
+    readable = []
+    for number, sample in enumerate(FORMATS.get(name).open(folder).samples):
+        with contextlib.suppress(SegStudioError):
+            readable.append((number, round(dataset.read_image(sample).mean())))
+    assert len(readable) == len(dataset) - 1
+    if name == "video":  # and no frame is taken for its neighbour
+        assert [number for number, _ in readable] == [0, 2]
+        assert np.allclose([value for _, value in readable], [10, 170], atol=3)
 
 
 def test_links_in_circles_and_out_of_the_folder(

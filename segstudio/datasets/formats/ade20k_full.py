@@ -4,9 +4,10 @@ A segmentation picture codes the object class as ``256 * (R // 10) + G``, 0 is u
 instances apart and is not needed.  The releases of 2016 (``_atr.txt``) and 2021 (a JSON file and a
 folder of instances per image) are both read.  The classes of the benchmark have their names from
 `segstudio.datasets.ade20k_objects`, others from the JSON files of the first samples, or all from a
-``label_space.json`` beside ``images/``; a class that nothing names is called after its number.
-The index files (``index_ade20k.pkl``, ``.mat``) are not needed and not opened: a pickle may run
-code.
+``label_space.json`` beside ``images/``; a class that nothing names is called after its number, as
+in the label space "ade20k-full" that comes with SegStudio.  The index files (``index_ade20k.pkl``,
+``.mat``) are not opened: a pickle may run code, and a table of objects by images, hundreds of
+megabytes, stands in the same structure as the names.
 
 References
 ----------
@@ -177,7 +178,8 @@ def object_space(files: list[Path]) -> tuple[LabelSpace, list[str]]:
     elif not files:
         notes.append(
             f"No JSON file names the classes; all but {len(SCENE_PARSING_OBJECTS)} are called "
-            "after their numbers. A label_space.json beside the images names them."
+            "after their numbers. A label_space.json beside the images names them; the index "
+            "files (.mat, .pkl) are not read."
         )
     source = "Object classes of ADE20K, named by its JSON files."
     return build_label_space(categories, "ade20k-full", source, ignored=[IGNORE_INDEX_16]), notes

@@ -17,7 +17,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from segstudio.core.errors import NoDatasetError, SegStudioError
+from segstudio.core.errors import NoDatasetError, SegStudioError, SizeMismatchError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
@@ -120,17 +120,24 @@ def open_files(paths: list[Path]) -> tuple[list[AnnotationFile], list[str]]:
 @dataclass(frozen=True, eq=False)
 class _Decoder:
     files: dict[str, AnnotationFile]
-    entries: dict[str, tuple[Any, str]]
+    entries: dict[str, dict[str, Any]]
     ids: set[int]
 
     def __call__(self, sample: Sample, shape: tuple[int, int]) -> NDArray[Any]:
-        image_id, name = self.entries[sample.sample_id]
-        annotations = self.files[str(sample.target_path)].annotations(image_id)
-        origin = f"{sample.target_path}, image {name}"
+        image = self.entries[sample.sample_id]
+        origin = f"{sample.target_path}, image {image['file_name']}"
+        declared = image.get("height"), image.get("width")
+        # Polygons would lie somewhere else on an image of another size, and nobody would know.
+        if all(isinstance(value, int) for value in declared) and declared != shape:
+            raise SizeMismatchError(
+                f"{origin}, was annotated at {declared[0]} x {declared[1]} pixels (height x "
+                f"width), but {sample.image_path} is {shape[0]} x {shape[1]}."
+            )
+        annotations = self.files[str(sample.target_path)].annotations(image["id"])
         return paint_instances(annotations, shape, source_id=self._source_id, origin=origin)
 
     def image_id(self, sample_id: str) -> Any:
-        return self.entries[sample_id][0]
+        return self.entries[sample_id]["id"]
 
     def _source_id(self, category: Any) -> int:
         if category not in self.ids:

@@ -69,7 +69,7 @@ class CocoPanopticFormat(DatasetFormat):
             known=("coco-panoptic",),
         )
         origins = {
-            sample.sample_id: (str(sample.target_path), listed.entries[sample.sample_id][0])
+            sample.sample_id: (str(sample.target_path), listed.entries[sample.sample_id]["id"])
             for sample in listed.samples
         }
         return Dataset(

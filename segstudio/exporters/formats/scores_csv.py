@@ -41,21 +41,24 @@ _CLASS_KEYS = (
 class ScoresCsvExporter(DocumentExporter):
     """Scores of label maps against the ground truth, as tables."""
 
-    description = "Scores as CSV and JSON: per sample and class, per sample, and per class."
+    description = (
+        "Scores as CSV, JSON and Parquet: per sample and class, per sample, and per class."
+    )
 
     @dataclass(frozen=True)
     class Options:
         """What else is written."""
 
         parquet: bool = option(
-            False, "Also write scores.parquet, the rows of scores.csv; needs pyarrow."
+            False, "Also write each CSV table as Parquet; needs segstudio[parquet]."
         )
 
     def check(self, label_space: LabelSpace, options: Any) -> None:
         """Refuse Parquet where its library is missing."""
         if options.parquet and importlib.util.find_spec("pyarrow") is None:
             raise UsageError(
-                "Parquet files need the package pyarrow; install it, or export without parquet."
+                "Parquet files need the package pyarrow; install segstudio[parquet], or export "
+                "without parquet."
             )
 
     def record(
@@ -79,13 +82,13 @@ class ScoresCsvExporter(DocumentExporter):
     ) -> Mapping[str, Callable[[Records, BinaryIO], None]]:
         """Return the tables."""
         documents: dict[str, Callable[[Records, BinaryIO], None]] = {
-            "scores.csv": text_document(partial(_scores_csv, label_space)),
-            "samples.csv": text_document(partial(_samples_csv, label_space)),
-            "classes.csv": text_document(partial(_classes_csv, label_space)),
-            "scores.json": text_document(partial(_scores_json, label_space)),
+            f"{name}.csv": text_document(partial(_csv, table, label_space))
+            for name, table in _TABLES.items()
         }
+        documents["scores.json"] = text_document(partial(_scores_json, label_space))
         if options.parquet:
-            documents["scores.parquet"] = partial(_write_parquet, label_space)
+            for name, table in _TABLES.items():
+                documents[f"{name}.parquet"] = partial(_write_parquet, table, label_space)
         return documents
 
 
@@ -179,35 +182,42 @@ def _pooled(space: LabelSpace, records: Records) -> tuple[bool, ClassTotals]:
     return any_target, ClassTotals(*sums)
 
 
-def _csv(keys: tuple[str, ...], rows: Iterator[Row]) -> Iterator[str]:
+def _sample_rows(space: LabelSpace, records: Records) -> Iterator[Row]:
+    for item, _, record in records:
+        has_target, _, totals = _unpacked(record)
+        yield _sample_row(item, totals, has_target)
+
+
+def _pooled_rows(space: LabelSpace, records: Records) -> Iterator[Row]:
+    any_target, totals = _pooled(space, records)
+    return _class_rows(space, np.arange(len(space)), totals, any_target)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The columns of a table, and what makes its rows."""
+
+    keys: tuple[str, ...]
+    rows: Callable[[LabelSpace, Records], Iterator[Row]]
+
+
+_TABLES = {
+    "scores": _Table(("sample_id", "split", *_CLASS_KEYS), _long_rows),
+    "samples": _Table(_SAMPLE_KEYS, _sample_rows),
+    "classes": _Table(_CLASS_KEYS, _pooled_rows),
+}
+
+
+def _csv(table: _Table, space: LabelSpace, records: Records) -> Iterator[str]:
     line = io.StringIO(newline="")
-    writer = csv.DictWriter(line, keys, lineterminator="\n")
+    writer = csv.DictWriter(line, table.keys, lineterminator="\n")
     writer.writeheader()
-    for row in rows:
+    for row in table.rows(space, records):
         yield line.getvalue()
         line.seek(0)
         line.truncate()
         writer.writerow(row)
     yield line.getvalue()
-
-
-def _scores_csv(space: LabelSpace, records: Records) -> Iterator[str]:
-    return _csv(("sample_id", "split", *_CLASS_KEYS), _long_rows(space, records))
-
-
-def _samples_csv(space: LabelSpace, records: Records) -> Iterator[str]:
-    def rows() -> Iterator[Row]:
-        for item, _, record in records:
-            has_target, _, totals = _unpacked(record)
-            yield _sample_row(item, totals, has_target)
-
-    return _csv(_SAMPLE_KEYS, rows())
-
-
-def _classes_csv(space: LabelSpace, records: Records) -> Iterator[str]:
-    any_target, totals = _pooled(space, records)
-    every = np.arange(len(space))
-    return _csv(_CLASS_KEYS, _class_rows(space, every, totals, any_target))
 
 
 def _scores_json(space: LabelSpace, records: Records) -> Iterator[str]:
@@ -236,8 +246,8 @@ def _scores_json(space: LabelSpace, records: Records) -> Iterator[str]:
     yield "]}\n"
 
 
-def _write_parquet(space: LabelSpace, records: Records, stream: BinaryIO) -> None:
-    """Write the rows of scores.csv, a few thousand at a time."""
+def _write_parquet(table: _Table, space: LabelSpace, records: Records, stream: BinaryIO) -> None:
+    """Write the rows of a table, a few thousand at a time."""
     import pyarrow
     import pyarrow.parquet
 
@@ -251,12 +261,12 @@ def _write_parquet(space: LabelSpace, records: Records, stream: BinaryIO) -> Non
             if key in counts or key.endswith("_pixels")
             else pyarrow.float64(),
         )
-        for key in ("sample_id", "split", *_CLASS_KEYS)
+        for key in table.keys
     ]
     schema = pyarrow.schema(fields)
     with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
         rows: list[Row] = []
-        for row in _long_rows(space, records):
+        for row in table.rows(space, records):
             rows.append(row)
             if len(rows) == 4096:
                 writer.write_table(pyarrow.Table.from_pylist(rows, schema))

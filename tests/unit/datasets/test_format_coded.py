@@ -60,6 +60,7 @@ def test_the_layout_of_2016_has_no_json(put: Put, tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path)
     assert len(dataset) == 1 and dataset.splits == ("val",)
     assert "called after their numbers" in " ".join(dataset.notes)
+    assert "(.mat, .pkl) are not read" in " ".join(dataset.notes)
 
 
 @pytest.mark.parametrize(

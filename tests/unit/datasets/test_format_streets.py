@@ -52,6 +52,20 @@ def test_label_ids_come_before_train_ids_before_polygons(city: Path, put: Put) -
     assert (only(city) == 11).all()
 
 
+def test_images_and_label_ids_without_their_partner_are_told(city: Path, put: Put) -> None:
+    put(f"{TRUTH}_labelIds.png", np.full((40, 60), 24, np.uint8))
+    assert CityscapesFormat.open(city).notes == ()
+    lost = TRUTH.replace("000019", "000020")
+    put(f"{lost}_labelIds.png", np.full((40, 60), 7, np.uint8))
+    (note,) = CityscapesFormat.open(city).notes
+    assert note.startswith("1 mask of gtFine/ without an image") and "000020" in note
+    image = "data/leftImg8bit/train/aachen/aachen_000001_000019_leftImg8bit.png"
+    put(image, np.zeros((40, 60, 3), np.uint8))
+    dataset = CityscapesFormat.open(city)
+    assert [sample.target_path is not None for sample in dataset.samples] == [True, False]
+    assert len(dataset.notes) == 2 and (dataset.read_target(dataset.samples[0]) == 11).all()
+
+
 def test_ids_that_are_not_evaluated_are_ignored(city: Path, put: Put) -> None:
     row = np.array([0, 4, 7, 9, 255, 33], np.uint8)
     put(f"{TRUTH}_labelIds.png", np.tile(np.repeat(row, 10), (40, 1)))

@@ -13,6 +13,7 @@ from segstudio.core.errors import UnreadableImageError
 from segstudio.datasets import heif
 from segstudio.datasets.images import read_image, read_image_size, read_source_map
 from segstudio.datasets.opening import open_dataset
+from segstudio.datasets.rows import open_id_rows
 
 
 @pytest.fixture
@@ -100,3 +101,29 @@ def test_a_masks_own_orientation_is_applied(tmp_path: Path, orientation: int) ->
     wanted = {3: pixels[::-1, ::-1], 6: np.rot90(pixels, -1), 8: np.rot90(pixels)}[orientation]
     assert np.array_equal(read_source_map(tmp_path / "a.png"), wanted)
     assert np.array_equal(read_image(tmp_path / "a.png")[:, :, 0], wanted)
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour", "large", "gif"])
+def test_a_label_file_of_several_pages_is_refused(
+    tmp_path: Path, photo: np.ndarray, kind: str
+) -> None:
+    path = tmp_path / ("a.gif" if kind == "gif" else "a.tif")
+    pages = [Image.fromarray(photo if kind == "colour" else photo[:, :, n]) for n in range(3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(UnreadableImageError, match=r"a\.\w+ has several pages"):
+        if kind == "large":
+            open_id_rows(path, whole_pixels=1)
+        else:
+            read_source_map(path)
+    assert close(read_image(path)[:, :, 0], photo[:, :, 0]), "a photograph's first page is shown"
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_overviews_are_no_pages(tmp_path: Path, photo: np.ndarray, bits: int) -> None:
+    ids = photo[:, :, 0].astype(f"uint{bits}") + 7
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(ids)
+        file.write(ids[::2, ::2], subfiletype=1)
+        file.write(ids > 9, subfiletype=4)
+    found = read_source_map(tmp_path / "a.tif")
+    assert found.dtype == ids.dtype and np.array_equal(found, ids)

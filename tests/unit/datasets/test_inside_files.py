@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -127,6 +128,53 @@ def test_a_cut_video_fails_where_it_is_cut(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match="frame 39"):
         level(path, 39)
     assert abs(level(path, 4) - 4) < 1  # and goes on serving
+
+
+@pytest.mark.parametrize("ahead", [3, 250])
+def test_behind_damaged_frames_no_frame_is_taken_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    path = film(tmp_path / "a.avi")
+    data = path.read_bytes()
+    frames = [found.start() for found in re.finditer(b"00dc.{4}\xff\xd8", data, re.DOTALL)]
+    for number in (9, 10, 30):
+        at = frames[number]
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        data = data[: at + 8] + bytes(size) + data[at + 8 + size :]
+    path.write_bytes(data)
+    monkeypatch.setattr(video_files, "_AHEAD", ahead)
+    for number in (11, 12, 31, 8, 39, 9, 13, 20, 30, 10, 14, 0):
+        if number in (9, 10, 30):
+            with pytest.raises(UnreadableImageError, match=f"no frame {number} that can be"):
+                level(path, number)
+        else:
+            assert abs(level(path, number) - number) < 1, number
+
+
+class Skipping:
+    """A decoder that lands two frames too far where it is told to go to a frame."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def get(self, what: int) -> float:
+        return 20.0 if what == cv2.CAP_PROP_FPS else 50.0 * (self.at - 1)
+
+    def set(self, what: int, number: int) -> None:
+        self.at = number and number + 2
+
+    def grab(self) -> bool:
+        self.at += 1
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((4, 6, 3), self.at - 1, np.uint8)
+
+
+def test_a_seek_that_goes_too_far_is_not_believed() -> None:
+    decoder = video_files._Decoder(Skipping())  # type: ignore[arg-type]
+    for number in (251, 7, 8, 0):
+        assert (video_files._decoded(decoder, Path("a.avi"), number) == number).all()
 
 
 def test_what_is_no_frame_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,14 +73,20 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(put: Put, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "hollow" / "deep").mkdir(parents=True)
     (tmp_path / "texts").mkdir()
-    for name in ("a.json", "b.json", "c.txt"):
-        (tmp_path / "texts" / name).touch()
+    for name, text in {"a.json": "", "b.json": "{}", "c.txt": ""}.items():
+        (tmp_path / "texts" / name).write_text(text)
+    (tmp_path / "all.zip").write_bytes(b"PK")
+    (tmp_path / "all.tar.gz").write_bytes(b"")
     cases = {
         "nowhere": r"There is no folder or image .*nowhere",
         "empty": r"empty is empty",
         "hollow": r"holds 1 empty folder but no images",
         "texts": r"holds 2 \.json files, 1 \.txt file but no images",
-        "texts/a.json": r"a\.json is no image",
+        "texts/a.json": r"a\.json is not valid JSON: .* line 1, column 1",
+        "texts/b.json": r"b\.json holds no images, annotations and categories",
+        "texts/c.txt": r"c\.txt is no image",
+        "all.zip": r"all\.zip is an archive; unpack it",
+        "all.tar.gz": r"all\.tar\.gz is an archive; unpack it",
     }
     for name, sentence in cases.items():
         with pytest.raises(NoDatasetError, match=sentence) as caught:
@@ -88,6 +95,15 @@ def test_what_cannot_be_opened_is_said_in_one_sentence(put: Put, tmp_path: Path)
     (tmp_path / "fake.png").write_text("text")
     with pytest.raises(UnreadableImageError, match=r"fake\.png is not an image"):
         open_dataset(tmp_path / "fake.png")
+
+
+def test_a_pipe_is_no_image(put: Put, tmp_path: Path) -> None:
+    """Opening it would wait for a writer for ever."""
+    put("a.png")
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "d.png").symlink_to("/dev/zero")
+    assert [sample.sample_id for sample in open_dataset(tmp_path).samples] == ["a.png"]
 
 
 def test_images_beyond_the_bounded_look_are_found(put: Put, tmp_path: Path) -> None:

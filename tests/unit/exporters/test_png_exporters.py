@@ -119,13 +119,34 @@ def test_names_keep_their_ending_only_where_two_would_meet() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("index-png", ""), ("color-png", ""), ("geotiff", ""), ("corrected", "masks")],
+)
 def test_an_export_opens_again_as_ground_truth(
+    export: Callable, label_map: np.ndarray, tmp_path: Path, name: str, folder: str
+) -> None:
+    space = load_label_space("cityscapes")
+    black = np.zeros((12, 7, 3), np.uint8)
+    export(name, [item("a/1.png", label_map, black)], space)
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    Image.fromarray(black).save(tmp_path / "data" / "a" / "1.png")
+    stored = tmp_path / "out" / "label_space.json"
+    again = open_dataset(
+        tmp_path / "data", label_space=stored, ground_truth=tmp_path / "out" / folder
+    )
+    assert np.array_equal(again.read_target(again.samples[0]), label_map)
+
+
+def test_a_hugging_face_folder_opens_again(
     export: Callable, label_map: np.ndarray, tmp_path: Path
 ) -> None:
     space = load_label_space("cityscapes")
-    export("color-png", [item("a/1.png", label_map)], space)
-    (tmp_path / "data" / "a").mkdir(parents=True)
-    Image.fromarray(np.zeros((12, 7, 3), np.uint8)).save(tmp_path / "data" / "a" / "1.png")
-    stored = tmp_path / "out" / "label_space.json"
-    again = open_dataset(tmp_path / "data", label_space=stored, ground_truth=tmp_path / "out")
-    assert np.array_equal(again.read_target(again.samples[0]), label_map)
+    black = np.zeros((12, 7, 3), np.uint8)
+    entries = [item("a/1.png", label_map, black), item("a/2.png", label_map[::-1], black)]
+    export("huggingface", entries, space)
+    again = open_dataset(tmp_path / "out")
+    assert again.splits == ("train",) and again.label_space is not None
+    assert again.label_space.names == space.names
+    found = [again.read_target(sample) for sample in again.samples]
+    assert np.array_equal(found, [label_map, label_map[::-1]])

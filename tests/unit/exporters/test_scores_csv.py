@@ -122,22 +122,32 @@ def test_16_bits(make_item: Callable, run_export: Callable) -> None:
     assert float(found["c7"]) == pytest.approx(1 / 3) and float(found["c8"]) == 0
 
 
-def test_parquet_where_its_library_is(
-    items: list[Any], run_export: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_holds_the_rows_of_the_csv_tables(items: list[Any], run_export: Callable) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     out = run_export("scores-csv", items, SPACE, parquet=True)
-    rows = parquet.read_table(out.folder / "scores.parquet").to_pylist()
-    plain = table(out.folder / "scores.csv")
-    assert len(rows) == len(plain)
-    for row, text in zip(rows, plain, strict=True):
-        assert {key: "" if value is None else str(value) for key, value in row.items()} == text
+    for name in ("scores", "samples", "classes"):
+        found = parquet.read_table(out.folder / f"{name}.parquet")
+        plain = table(out.folder / f"{name}.csv")
+        assert found.column_names == list(plain[0]) and len(found) == len(plain)
+        for row, text in zip(found.to_pylist(), plain, strict=True):
+            assert {key: "" if v is None else str(v) for key, v in row.items()} == text
+
+
+def test_pandas_reads_the_parquet_tables(items: list[Any], run_export: Callable) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    out = run_export("scores-csv", items, SPACE, parquet=True)
+    found = pandas.read_parquet(out.folder / "scores.parquet")
+    correct, target = found["correct_pixels"], found["target_pixels"]
+    iou = correct / (target + found["predicted_pixels"] - correct)
+    assert np.allclose(found["iou"], iou, rtol=0, atol=1e-15) and len(found) > 20
+    assert set(found["sample_id"]) == {f"a/{n}.png" for n in range(4)}
 
 
 def test_parquet_where_it_is_not(
     items: list[Any], run_export: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pyarrow"):
+    with pytest.raises(UsageError, match=r"install segstudio\[parquet\]"):
         run_export("scores-csv", items, SPACE, parquet=True)
     assert not list(tmp_path.rglob("*.csv"))

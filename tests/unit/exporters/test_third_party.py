@@ -132,3 +132,64 @@ def test_the_id_rule_of_panoptic_pngs(tmp_path: Path) -> None:
         areas = {entry["id"]: entry["area"] for entry in annotation["segments_info"]}
         values, counts = np.unique(found[found > 0], return_counts=True)
         assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == areas
+
+
+def test_label_studios_own_decoder_gives_the_regions(tmp_path: Path) -> None:
+    brush = pytest.importorskip(
+        "label_studio_sdk.converter.brush", reason="pip install label-studio-sdk"
+    )
+    space = load_label_space("camvid")
+    entries = items(space, tmp_path)
+    EXPORTERS.get("label-studio")().write(entries, tmp_path / "out", label_space=space)
+    tasks = json.loads((tmp_path / "out" / "tasks.json").read_text(encoding="utf-8"))
+    for entry, task in zip(entries, tasks, strict=True):
+        found = np.full(SHAPE, 255, np.uint8)
+        for region in task["annotations"][0]["result"]:
+            size = region["original_height"], region["original_width"]
+            mask = np.reshape(brush.decode_rle(region["value"]["rle"]), (*size, 4))[:, :, 3] > 0
+            assert (found[mask] == 255).all()
+            found[mask] = space.names.index(region["value"]["brushlabels"][0])
+        assert np.array_equal(found, entry.read_label_map())
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("cvat-mask", "voc_segmentation"),
+        ("coco-rle", "coco_instances"),
+        ("coco-panoptic", "coco_panoptic"),
+    ],
+)
+def test_datumaro_which_cvat_reads_with_gives_the_label_maps(
+    tmp_path: Path, name: str, form: str
+) -> None:
+    dataset = pytest.importorskip("datumaro.components.dataset", reason="pip install datumaro")
+    kinds = pytest.importorskip("datumaro.components.annotation").AnnotationType
+    space = load_label_space("camvid")
+    entries = items(space, tmp_path, ".png")
+    for entry in entries:
+        Image.fromarray(entry.read_image()).save(entry.sample.image_path)
+    exporter = EXPORTERS.get(name)
+    out = tmp_path / "out"
+    exporter().write(entries, out, label_space=space, options=exporter.Options(images="copy"))
+    for old, new in (
+        ("annotations.json", "instances_default.json"),
+        ("panoptic.json", "panoptic_default.json"),
+        ("panoptic", "panoptic_default"),
+    ):
+        if (out / old).exists():  # the names that datumaro looks for
+            (out / "annotations").mkdir(exist_ok=True)
+            (out / old).rename(out / "annotations" / new)
+    opened = dataset.Dataset.import_from(str(out), form)
+    labels = [label.name for label in opened.categories()[kinds.label]]
+    read = {}
+    for sample in opened:
+        found = np.full(SHAPE, 255, np.uint8)
+        for annotation in sample.annotations:
+            if annotation.type == kinds.mask and labels[annotation.label] in space.names:
+                mask = np.asarray(annotation.image) > 0
+                found[mask] = space.names.index(labels[annotation.label])
+        read[Path(sample.id).name] = found
+    assert sorted(read) == ["0", "1"]
+    for entry in entries:
+        assert np.array_equal(read[Path(entry.sample.sample_id).stem], entry.read_label_map())

@@ -125,15 +125,18 @@ def _empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
 
 
-def test_started_again_it_takes_what_is_new_or_changed(project: Any) -> None:
+@pytest.mark.parametrize("time", [1, 4e9])
+def test_started_again_it_takes_what_is_new_or_changed(project: Any, time: float) -> None:
+    """Whatever its time says: a copy from elsewhere may be older than what it replaces."""
     root, store, layout = project
     for name in ("a", "b"):
-        save(root / f"mine/{name}.png", np.zeros(SHAPE))
-        os.utime(root / f"mine/{name}.png", (1, 1))
+        save(root / f"mine/{name}.bmp", np.zeros(SHAPE))
+        os.utime(root / f"mine/{name}.bmp", (9, 9))
     bring(project, "mine")
     before = {key: entry.finished for key, entry in store.results("mine").items()}
-    save(root / "mine/b.png", np.ones(SHAPE))
-    os.utime(root / "mine/b.png", (4e9, 4e9))
+    save(root / "mine/b.bmp", np.ones(SHAPE))
+    for name in ("a", "b"):
+        os.utime(root / f"mine/{name}.bmp", (time, time))
     bring(project, "mine")
     after = {key: entry.finished for key, entry in store.results("mine").items()}
     assert before["images/a.png"] == after["images/a.png"]
@@ -288,3 +291,10 @@ def test_results_find_images_by_the_number_in_their_names(tmp_path: Path) -> Non
     path = layout.layer("results", "labels", "COCO_val2014_000000000042.png")
     assert not np.asarray(Image.open(path)).any()  # person
     store.close()
+
+
+def test_an_archive_of_predictions_is_refused(project: Any) -> None:
+    root, _, _ = project
+    (root / "mine.zip").write_bytes(b"PK\x03\x04 and so on")
+    with pytest.raises(UsageError, match=r"mine\.zip is neither a folder .* nor a COCO results"):
+        bring(project, "mine.zip", name="mine")
