@@ -37,16 +37,15 @@ def finetune(
 
     Some of them are kept back; the result is written only when it is better on these.
     """
-    from segstudio.cli.common import find_project
+    from segstudio.cli.common import find_project, open_patiently
     from segstudio.cli.progress import FinetuneDisplay
     from segstudio.cli.tables import print_json
-    from segstudio.datasets.opening import open_dataset
     from segstudio.session.finetuning import FinetuneRequest
     from segstudio.session.finetuning import finetune as run
 
     load_plugins()
     root = project.parent if project.name == ".segstudio" else project
-    dataset = open_dataset(root, format=format)
+    dataset = open_patiently(root, format=format)
     if output.exists() and not output.is_file():
         raise UsageError(f"{output} is a folder; name the file of the new checkpoint.")
     request = FinetuneRequest(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segstudio.cli.common import load_plugins, say
+from segstudio.cli.common import load_plugins, open_patiently, say
 from segstudio.cli.forms import parse_pairs, with_options
 from segstudio.core.errors import UsageError
 from segstudio.training.recipe import TrainOptions, with_recipe
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from segstudio.architectures._base import SegmentationNetwork
     from segstudio.core.label_space import LabelSpace
+    from segstudio.core.preprocessing import Preprocessing
     from segstudio.datasets.base import Dataset
     from segstudio.training.data import LabelledImages, Source, UnlabelledImages
 
@@ -87,6 +88,18 @@ def train(
         Path | None,
         typer.Option(help="File of ImageNet weights (timm, torchvision) for the encoder."),
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,G,B",
+            help="Mean that is subtracted from the image, 0..255; by default what the weights "
+            "that the training starts from expect, else ImageNet's.",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", help="What the image is then divided by; likewise."),
+    ] = None,
     set_option: Annotated[
         list[str] | None,
         typer.Option("--set", help="Option of the architecture, name=value; repeatable."),
@@ -104,7 +117,6 @@ def train(
     from segstudio.architectures._base import ARCHITECTURES
     from segstudio.cli.progress import TrainingDisplay
     from segstudio.core.options import build_options
-    from segstudio.core.preprocessing import Preprocessing
     from segstudio.training.data import LabelledImages
     from segstudio.training.trainer import TrainPlan
     from segstudio.training.trainer import train as run_training
@@ -122,6 +134,7 @@ def train(
     sources = _sources(labelled, also or [], demo_scenes, output, options.seed, space)
     architecture_options = build_options(page.Options, parse_pairs(set_option or []))
     network = page(len(space), architecture_options) if encoder_weights is not None else None
+    weights, preprocessing = _beginning(architecture, space, initial, encoder_weights, network)
     has_validation = validation in main.splits
     plan = TrainPlan(
         architecture=architecture,
@@ -130,7 +143,7 @@ def train(
         validation=LabelledImages([main.select(validation)], space) if has_validation else None,
         folder=output,
         options=options,
-        preprocessing=Preprocessing(),
+        preprocessing=_normalised(preprocessing, mean, std),
         card={
             "data": [entry.dataset.title for entry in sources],
             "samples": [len(entry.dataset) for entry in sources],
@@ -139,7 +152,7 @@ def train(
             "encoder_weights": None if encoder_weights is None else encoder_weights.name,
             "command": shlex.join(["segstudio", *sys.argv[1:]]),
         },
-        initial=_initial_weights(architecture, space, initial, encoder_weights, network),
+        initial=weights,
         mode=mode,
         unlabelled=_unlabelled(mode, rest, unlabelled or [], space),
     )
@@ -161,9 +174,7 @@ def _named_flags(context: typer.Context) -> set[str]:
 def _open_main(
     path: Path, format: str | None, label_space: str | None
 ) -> tuple[Dataset, LabelSpace]:
-    from segstudio.datasets.opening import open_dataset
-
-    dataset = open_dataset(path, format=format, label_space=label_space)
+    dataset = open_patiently(path, format=format, label_space=label_space)
     if dataset.label_space is None:
         raise UsageError(
             f"{path} does not say what its mask values mean; name them with --label-space."
@@ -185,7 +196,6 @@ def _every_nth(dataset: Dataset, every: int) -> tuple[Dataset, Dataset]:
 def _sources(
     main: Dataset, also: list[str], demo_scenes: int, output: Path, seed: int, space: LabelSpace
 ) -> list[Source]:
-    from segstudio.datasets.opening import open_dataset
     from segstudio.training.data import Source
 
     sources = [Source(main)]
@@ -194,14 +204,13 @@ def _sources(
 
         folder = output / "demo-scenes"
         render_training_set(folder, count=demo_scenes, seed=seed)
-        sources.append(Source(open_dataset(folder)))
+        sources.append(Source(open_patiently(folder)))
     return sources + [_also_source(text, space) for text in also]
 
 
 def _also_source(text: str, space: LabelSpace) -> Source:
     """Read ``PATH:mapping=NAME,weight=2``; a path may hold colons and commas itself."""
     from segstudio.core.label_space import load_mapping
-    from segstudio.datasets.opening import open_dataset
     from segstudio.training.data import Source
 
     found = re.fullmatch(rf"(.+?)(?::((?:{'|'.join(_ALSO_KEYS)})=.*))?", text)
@@ -214,7 +223,7 @@ def _also_source(text: str, space: LabelSpace) -> Source:
         raise UsageError(f"--also knows {', '.join(_ALSO_KEYS)}, not {unknown[0]!r}.")
     mapping = load_mapping(values["mapping"]) if "mapping" in values else None
     named_space = values.get("label_space")
-    dataset = open_dataset(Path(found[1]), format=values.get("format"), label_space=named_space)
+    dataset = open_patiently(Path(found[1]), format=values.get("format"), label_space=named_space)
     if dataset.label_space is None and named_space is None:
         say(f"{found[1]} does not say what its mask values mean; they are read as {space.name}.")
     if "split" in values:
@@ -232,7 +241,6 @@ def _unlabelled(
     mode: str, rest: Dataset, folders: list[Path], space: LabelSpace
 ) -> UnlabelledImages | LabelledImages | None:
     """Return what a semi-supervised mode learns from beside the masks."""
-    from segstudio.datasets.opening import open_dataset
     from segstudio.training.data import LabelledImages, UnlabelledImages
     from segstudio.training.plan import MODES
 
@@ -242,7 +250,7 @@ def _unlabelled(
         if folders:
             raise UsageError("--unlabelled needs --mode mean-teacher or gan.")
         return None
-    datasets = ([rest] if len(rest) else []) + [open_dataset(path) for path in folders]
+    datasets = ([rest] if len(rest) else []) + [open_patiently(path) for path in folders]
     if not datasets:
         raise UsageError(
             f"The mode {mode} needs unlabelled images: name a folder with --unlabelled, or keep "
@@ -253,22 +261,24 @@ def _unlabelled(
     return UnlabelledImages(datasets, space)
 
 
-def _initial_weights(
+def _beginning(
     architecture: str,
     space: LabelSpace,
     initial: Path | None,
     encoder_weights: Path | None,
     network: SegmentationNetwork | None,
-) -> dict[str, Tensor] | None:
+) -> tuple[dict[str, Tensor] | None, Preprocessing]:
+    """Return the weights to start from, and the normalisation of the input that they expect."""
     from segstudio.checkpoints.opening import build_network, open_checkpoint
-    from segstudio.training.encoder_weights import read_encoder_weights
+    from segstudio.core.preprocessing import Preprocessing
+    from segstudio.training.encoder_weights import encoder_preprocessing, read_encoder_weights
 
     if initial is not None and encoder_weights is not None:
         raise UsageError("--init and --encoder-weights both say where to start; name one.")
     if encoder_weights is not None and network is not None:
-        return read_encoder_weights(network, encoder_weights)
+        return read_encoder_weights(network, encoder_weights), encoder_preprocessing(network)
     if initial is None:
-        return None
+        return None, Preprocessing()
     checkpoint = open_checkpoint(initial)
     if checkpoint.architecture != architecture or checkpoint.classes != len(space):
         raise UsageError(
@@ -276,4 +286,33 @@ def _initial_weights(
             f"training is {architecture} with {len(space)}."
         )
     build_network(checkpoint)  # says which tensor does not fit
-    return dict(checkpoint.state_dict)
+    theirs = checkpoint.preprocessing
+    return dict(checkpoint.state_dict), Preprocessing(
+        mean=theirs.mean, std=theirs.std, channel_order=theirs.channel_order
+    )
+
+
+def _normalised(preprocessing: Preprocessing, mean: str | None, std: str | None) -> Preprocessing:
+    """Return a preprocessing with the mean and standard deviation that the user named."""
+    swapped = preprocessing.channel_order == "bgr"
+    named = {}
+    for name, text in (("mean", mean), ("std", std)):
+        if text is not None:
+            values = _three(f"--{name}", text)
+            named[name] = values[::-1] if swapped else values
+    if not all(named.get("std", (1.0,))):
+        raise UsageError(f"--std is what the image is divided by: above 0, not {std!r}.")
+    return dataclasses.replace(preprocessing, **named)  # type: ignore[arg-type]
+
+
+def _three(flag: str, text: str) -> tuple[float, ...]:
+    """Read "R,G,B", or one number for all three."""
+    try:
+        values = [float(piece) for piece in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) == 1:
+        values *= 3
+    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
+        raise UsageError(f"{flag} takes three numbers of 0 to 255, R,G,B, not {text!r}.")
+    return tuple(values)

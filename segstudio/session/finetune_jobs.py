@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from segstudio.core.errors import CancelledError, SegStudioError, WorkerError
+from segstudio.session.finetuning import STOPPED
 from segstudio.session.thread_jobs import Progress, ThreadJobs
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Finetunes:
         while True:
             if not pipe.poll(_POLL_SECONDS):
                 if progress.cancelled:
-                    raise CancelledError("The fine-tuning was stopped; nothing was written.")
+                    raise CancelledError(STOPPED)
                 if process.is_alive() or pipe.poll():
                     continue
             try:
@@ -99,7 +100,8 @@ class Finetunes:
 
 _PARTS = 100
 _STAGES = {
-    "Judging the model before": (0, 10),
+    "Judging the model before": (0, 8),
+    "Judging the model that is there": (8, 10),
     "Fine-tuning": (10, 90),
     "Judging the model after": (90, 100),
 }

@@ -1,14 +1,16 @@
 """Encoder weights from a file of ImageNet weights: timm's, torchvision's, or a backbone's.
 
 Several layouts are tried and the one that explains most of the encoder is taken; a file that
-explains less than nine tenths of it is refused.
+explains less than nine tenths of it is refused.  Weights expect the input that they were trained
+with, so the mean and standard deviation of an encoder of timm are told here too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +26,9 @@ from segstudio.architectures._vgg import vgg16_from_torchvision
 from segstudio.architectures._vit_layouts import from_rstrudel
 from segstudio.checkpoints.files import find_checkpoint, read_content
 from segstudio.core.errors import NotACheckpointError, UsageError
+from segstudio.core.preprocessing import Preprocessing
 
-__all__ = ["read_encoder_weights"]
+__all__ = ["encoder_preprocessing", "read_encoder_weights"]
 
 _SHARE = 0.9
 """Of the encoder's tensors that a file has to hold."""
@@ -68,7 +71,7 @@ def read_encoder_weights(network: SegmentationNetwork, path: Path) -> dict[str, 
         raise UsageError(f"{network.facts.title} has no encoder that could start from {path}.")
     tensors = read_content(find_checkpoint(path)).tensors
     best: dict[str, Tensor] = {}
-    for candidate in _candidates(network, tensors):
+    for candidate in _candidates(network, tensors, wanted):
         found = {
             key: fitted
             for key, value in candidate.items()
@@ -83,7 +86,27 @@ def read_encoder_weights(network: SegmentationNetwork, path: Path) -> dict[str, 
     return best
 
 
-def _candidates(network: SegmentationNetwork, tensors: StateDict) -> Iterator[Mapping[str, Tensor]]:
+def encoder_preprocessing(network: SegmentationNetwork) -> Preprocessing:
+    """Return the normalisation that ImageNet weights of a network's encoder expect.
+
+    Parameters
+    ----------
+    network : SegmentationNetwork
+        Where timm built its encoder, timm says mean and standard deviation; elsewhere they are
+        those of ImageNet, which torchvision and MMSegmentation use.
+    """
+    configuration: Any = getattr(getattr(network, "encoder", None), "pretrained_cfg", None) or {}
+    mean, std = configuration.get("mean"), configuration.get("std")
+    if not mean or not std or len(mean) != 3:
+        return Preprocessing()
+    red, green, blue = (255.0 * float(value) for value in mean)
+    of_red, of_green, of_blue = (255.0 * float(value) for value in std)
+    return Preprocessing(mean=(red, green, blue), std=(of_red, of_green, of_blue))
+
+
+def _candidates(
+    network: SegmentationNetwork, tensors: StateDict, wanted: Collection[str]
+) -> Iterator[Mapping[str, Tensor]]:
     """Yield the tensors under names that the encoder may know."""
     yield tensors
     yield network.rename_keys(tensors)
@@ -99,6 +122,8 @@ def _candidates(network: SegmentationNetwork, tensors: StateDict) -> Iterator[Ma
             _from_torchvision_mobilenet,
         ):
             yield _renamed(bare, rename)
+        if "_conv_stem.weight" in bare:
+            yield _from_efficientnet_pytorch(bare, wanted)
         # timm's Vision Transformer has the names of the Segmenter authors' encoder.
         vit = from_rstrudel({f"encoder.{key}": value for key, value in bare.items()})
         yield vit
@@ -116,6 +141,60 @@ def _renamed(tensors: StateDict, rename: Callable[[str], str]) -> dict[str, Tens
 
 def _from_torchvision_mobilenet(key: str) -> str:
     return mobilenet_v3_from_torchvision(key.removeprefix("features."))
+
+
+_TIMM_BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.(\d+)\.")
+_COUNTED_BLOCK = re.compile(r"_blocks\.(\d+)\.(.+)")
+_EFFICIENTNET_ENDS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_EXPANDING = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_se_reduce": "se.conv_reduce",
+    "_se_expand": "se.conv_expand",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+"""The parts of an inverted residual block, there and in timm."""
+_SEPARABLE = _EXPANDING | {"_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+"""Those of a block that does not expand its channels: the first ones."""
+
+
+def _from_efficientnet_pytorch(tensors: StateDict, wanted: Collection[str]) -> dict[str, Tensor]:
+    """Translate EfficientNet-PyTorch's names, which those of the EfficientNet-Lite files are.
+
+    Its blocks are counted through; timm's are counted stage by stage.  How many a stage has is
+    read off the network's own names.
+    """
+    places = sorted(
+        {(int(match[1]), int(match[2])) for key in wanted if (match := _TIMM_BLOCK.match(key))}
+    )
+    blocks = {int(match[1]) for key in tensors if (match := _COUNTED_BLOCK.match(key))}
+    if blocks != set(range(len(places))):  # a deeper or a shallower one: its blocks stand elsewhere
+        return {}
+    found = {}
+    for key, value in tensors.items():
+        match = _COUNTED_BLOCK.fullmatch(key)
+        if match is None:
+            part, _, leaf = key.partition(".")
+            name = _EFFICIENTNET_ENDS.get(part)
+            place = ""
+        else:
+            part, _, leaf = match[2].partition(".")
+            expands = f"_blocks.{match[1]}._expand_conv.weight" in tensors
+            name = (_EXPANDING if expands else _SEPARABLE).get(part)
+            stage, index = places[int(match[1])]
+            place = f"blocks.{stage}.{index}."
+        if name is not None:
+            found[f"encoder.{place}{name}.{leaf}"] = value
+    return found
 
 
 def _fitted(key: str, value: Tensor, wanted: Tensor) -> Tensor | None:

@@ -27,11 +27,11 @@ class FinetuneOptions:
         "weights) or none.",
         choices=("norms", "encoder", "none"),
     )
-    epochs: int = option(20, "Passes over the corrected images.", minimum=1)
+    epochs: int = option(10, "Passes over the corrected images.", minimum=1)
     batch: int = option(4, "Images per step.", minimum=1)
-    learning_rate: float = option(3e-4, "Learning rate of AdamW.", minimum=0)
-    crop_height: int = option(288, "Height of the training crops, pixels.", minimum=16)
-    crop_width: int = option(384, "Width of the training crops, pixels.", minimum=16)
+    learning_rate: float = option(5e-4, "Learning rate of AdamW.", minimum=0)
+    crop_height: int = option(224, "Height of the training crops, pixels.", minimum=16)
+    crop_width: int = option(288, "Width of the training crops, pixels.", minimum=16)
     held_out: float = option(
         0.25, "Share of the images that only judge the result.", minimum=0.05, maximum=0.9
     )
@@ -61,6 +61,7 @@ class FinetuneOptions:
             color_jitter=0.2,
             ema=0.98,
             auxiliary_weight=0.0,
+            checkpoint_every=20,
             seed=self.seed,
             device=self.device,
             precision=self.precision,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from segstudio.core.atomic import replacing
 from segstudio.core.errors import WriteError
@@ -44,16 +46,19 @@ class Record:
     ----------
     folder : Path
         Of the training.
+    step : int
+        Where it begins: what TensorBoard was told of later steps, before the training was killed,
+        does not count.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step: int = 0) -> None:
         self._folder = folder
         self._plotted = time.monotonic()
         self._board: SummaryWriter | None = None
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one line to the log.
@@ -105,6 +110,21 @@ class Record:
         with replacing(self._folder / "progress.png", durable=False) as temporary:
             FigureCanvasAgg(figure)
             figure.savefig(temporary, format="png")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        with contextlib.suppress(WriteError):  # what went wrong first is what is told
+            self.close()
 
     def close(self) -> None:
         """Draw the last plot and close TensorBoard's file."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from segstudio.core.atomic import replacing
 from segstudio.core.errors import NotACheckpointError, UsageError, WriteError
 from segstudio.core.options import options_to_json
+from segstudio.core.preprocessing import Preprocessing
 from segstudio.training.plan import TrainPlan
 from segstudio.training.recipe import TrainOptions
 
@@ -63,6 +64,8 @@ def identity_of(plan: TrainPlan, *, processes: int = 1) -> dict[str, Any]:
         "samples": len(plan.training),
         "recipe": recipe,
     }
+    usual = Preprocessing()
+    preprocessing = plan.preprocessing
     later = {
         "epoch_length": (plan.training.epoch_length, len(plan.training)),
         "mode": (plan.mode, "supervised"),
@@ -70,8 +73,11 @@ def identity_of(plan: TrainPlan, *, processes: int = 1) -> dict[str, Any]:
         "frozen": (list(plan.frozen), []),
         "freeze_norms": (plan.freeze_norms, False),
         "processes": (processes, 1),
+        "mean": (preprocessing.mean, usual.mean),
+        "std": (preprocessing.std, usual.std),
+        "channel_order": (preprocessing.channel_order, usual.channel_order),
     }
-    identity.update({key: value for key, (value, usual) in later.items() if value != usual})
+    identity.update({key: value for key, (value, before) in later.items() if value != before})
     return identity
 
 
@@ -84,18 +90,37 @@ def save_state(path: Path, plan: TrainPlan, values: Mapping[str, Any], *, proces
         When it cannot be written; the old one stays.
     """
     identity = json.dumps(identity_of(plan, processes=processes), sort_keys=True)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        told = _Errors(file)
         try:
-            torch.save({"identity": identity, **values}, temporary)
-        except RuntimeError as error:  # how torch tells that a file could not be written
-            free = shutil.disk_usage(path.parent).free
-            reason = (
-                "the disk is full; free some space and start the training again to go on from the "
-                "last checkpoint"
-                if free < (1 << 20) + temporary.stat().st_size
-                else str(error).splitlines()[0].rstrip(".")
-            )
-            raise WriteError(f"Cannot write {path}: {reason}.") from error
+            torch.save({"identity": identity, **values}, told)  # type: ignore[arg-type]
+        except Exception as error:
+            if told.first is None:
+                raise
+            if told.first.errno == errno.ENOSPC:
+                raise WriteError(
+                    f"Cannot write {path}: the disk is full; free some space and start the "
+                    "training again to go on from the last checkpoint."
+                ) from error
+            raise told.first from error
+
+
+class _Errors:
+    """A file that remembers why it could not be written: torch makes another error of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.first: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.first = self.first or error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def load_state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -153,7 +154,8 @@ class _Training:
 
     def loop(self, cancelled: Callable[[], bool]) -> Path:
         """Run the steps that are left; see `train`."""
-        record = Record(self.plan.folder) if self.crew.leads and not self._is_over() else None
+        writes = self.crew.leads and not self._is_over()
+        record = Record(self.plan.folder, self.step + 1) if writes else None
         self._record = record
         batches = iterate_batches(
             self.plan.training,
@@ -164,12 +166,11 @@ class _Training:
             size=self.crew.size,
         )
         try:
-            self._run(batches, cancelled)
+            with record or contextlib.nullcontext():
+                self._run(batches, cancelled)
         finally:
             batches.close()  # type: ignore[attr-defined]
             self.objective.close()
-            if record is not None:
-                record.close()
         best = self.plan.folder / "best.safetensors"
         if self.crew.leads and not best.exists():
             self._save_weights(best, {})

@@ -84,6 +84,9 @@ def test_masks_are_kept_back_for_a_semi_supervised_mode(
         (("--also", "{streets}:weight=many"), "A weight is a number"),
         (("--also", "{streets}:mapping=coco-to-camvid"), "leads from coco"),
         (("--init", "a", "--encoder-weights", "b"), "name one"),
+        (("--mean", "1,2"), "--mean takes three numbers of 0 to 255"),
+        (("--std", "1,2,nan"), "--std takes three numbers of 0 to 255"),
+        (("--std", "1,0,2"), "above 0"),
     ],
 )
 def test_senseless_arguments_are_one_sentence(
@@ -92,6 +95,26 @@ def test_senseless_arguments_are_one_sentence(
     given = [flag.format(streets=streets) for flag in flags]
     line = segstudio("train", streets, "-o", tmp_path / "run", *FAST, *given).complaint()
     assert words in line
+
+
+def test_the_normalisation_is_the_weights_own_or_what_is_named(
+    segstudio: Command, streets: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    flags = ("--mean", "127.5", "--std", "120,125,130")
+    assert segstudio("train", streets, "-o", first, *FAST, *flags).status == 0
+
+    def kept(folder: Path) -> Any:
+        checkpoint = load_native(folder / "best.safetensors")
+        assert checkpoint is not None
+        return checkpoint.preprocessing
+
+    assert kept(first).mean == (127.5,) * 3 and kept(first).std == (120.0, 125.0, 130.0)
+    other = segstudio("train", streets, "-o", first, *FAST, "--mean", "127.5").complaint()
+    assert "std was [120.0, 125.0, 130.0], is the default" in other
+    begun = ("--init", first / "best.safetensors", "--std", "99")
+    assert segstudio("train", streets, "-o", second, *FAST, *begun).status == 0
+    assert kept(second).mean == (127.5,) * 3 and kept(second).std == (99.0,) * 3
 
 
 def test_finetune_needs_corrections(segstudio: Command, streets: Path, tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ exponentials of the K logits, p(fake) = 1 / (Z + 1).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from segstudio.training.data import Batch, iterate_batches
 from segstudio.training.objective import Objective, Parts, with_stream
@@ -77,6 +79,22 @@ class Generator(nn.Module):
         return 255 * torch.sigmoid(image)
 
 
+@contextlib.contextmanager
+def _remembering(network: nn.Module, wanted: bool) -> Iterator[None]:
+    """Let batch normalisation keep its running statistics as they are, unless it is wanted."""
+    norms = (
+        [] if wanted else [entry for entry in network.modules() if isinstance(entry, _BatchNorm)]
+    )
+    momenta = [entry.momentum for entry in norms]
+    for entry in norms:
+        entry.momentum = 0.0
+    try:
+        yield
+    finally:
+        for entry, momentum in zip(norms, momenta, strict=True):
+            entry.momentum = momentum
+
+
 class GenerativeAdversary(Objective):
     """The supervised losses, real against fake, and the generator; see the module."""
 
@@ -99,7 +117,8 @@ class GenerativeAdversary(Objective):
             generated = self._generated(len(image))
         weight = parts.plan.options.unlabelled_weight / (2 * parts.crew.size)
         for pixels, loss in ((image, real_loss), (generated, fake_loss)):
-            with parts.casting():
+            remembering = pixels is image  # generated images are not what the network will see
+            with parts.casting(), _remembering(parts.network, remembering):
                 logits = parts.network.logits(pixels)
             value = weight * loss(logits)
             backward(value)

@@ -67,6 +67,7 @@ class FinetuneController(QObject):
             judging=judging,
             output=layout.root / "models" / "fine-tuned.safetensors",
             problem=_problem(len(names), judging, bool(models)),
+            epochs=FinetuneOptions().epochs,
             chosen=next(iter(session.settings.get("run_models", [])), ""),
             parent=self._window,
         )
@@ -112,8 +113,9 @@ class FinetuneController(QObject):
 def _problem(images: int, judging: int, models: bool) -> str:
     if images < 4 or judging < 2 or judging == images:
         return (
-            f"{images} images are corrected or checked, {judging} of which would judge the "
-            "result. Correct more images first: at least two have to judge, and some to learn from."
+            f"{images} image{'s are' if images != 1 else ' is'} corrected or checked, "
+            f"{judging} of which would judge the result. Correct more images first: at least two "
+            "have to judge, and some to learn from."
         )
     if not models:
         return "No model on this machine knows the classes of the corrections."

@@ -80,8 +80,8 @@ def test_an_error_is_passed_on_and_a_crash_is_a_sentence() -> None:
 
 
 def test_stages_are_parts_of_a_hundred() -> None:
-    assert [_part(stage, 0, 10) for stage in _STAGES] == [0, 10, 90]
-    assert [_part(stage, 10, 10) for stage in _STAGES] == [10, 90, 100]
+    assert [_part(stage, 0, 10) for stage in _STAGES] == [0, 8, 10, 90]
+    assert [_part(stage, 10, 10) for stage in _STAGES] == [8, 10, 90, 100]
     assert _part("Fine-tuning", 5, 10) == 50
 
 

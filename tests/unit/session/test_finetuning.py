@@ -143,7 +143,8 @@ def test_a_better_model_is_written_with_its_provenance(make: Make, model: Path) 
     assert report.mean.interval is not None and report.mean.interval[0] < report.mean.interval[1]
     assert not set(report.learned) & set(report.held_out)
     assert len(report.learned) + len(report.held_out) == 12
-    assert list(dict.fromkeys(stages)) == list(_STAGES)
+    there = "Judging the model that is there"
+    assert list(dict.fromkeys(stages)) == [stage for stage in _STAGES if stage != there]
     tuned, base = load_native(request.output), load_native(model)
     assert tuned is not None and base is not None
     assert tuned.label_space == SPACE and tuned.card["fine_tuned_from"] == "base.safetensors"
@@ -152,7 +153,7 @@ def test_a_better_model_is_written_with_its_provenance(make: Make, model: Path) 
     statistics = [key for key in tuned.state_dict if "running_mean" in key]
     assert statistics
     assert all(torch.equal(tuned.state_dict[key], base.state_dict[key]) for key in statistics)
-    assert [path.name for path in request.output.parent.iterdir() if "finetune" in path.name] == []
+    assert [path.name for path in request.output.parent.iterdir() if "tuning" in path.name] == []
 
 
 def test_a_better_model_is_not_replaced_by_a_worse_one(make: Make, model: Path) -> None:
@@ -180,17 +181,95 @@ def test_an_encoder_that_is_not_there_cannot_be_frozen() -> None:
     assert frozen_parts("unet", unet, 3, "norms") == ()
 
 
-def test_stopping_writes_nothing(make: Make) -> None:
-    request = make()
-    asked: list[str] = []
+def test_a_better_model_that_is_there_stays(make: Make, model: Path) -> None:
+    learning = dataclasses.replace(OPTIONS, epochs=8, learning_rate=1e-2)
+    request = make(options=learning)
+    better = finetune(request, quiet)
+    assert better.output is not None
+    before = request.output.read_bytes()
+    little = dataclasses.replace(
+        request, options=dataclasses.replace(OPTIONS, learning_rate=1e-4, epochs=2)
+    )
+    stages: list[str] = []
+    report = finetune(little, lambda stage, *_: stages.append(stage))
+    assert "Judging the model that is there" in stages
+    assert better.mean.after is not None
+    assert report.output is None and request.output.read_bytes() == before
+    assert f"{100 * better.mean.after:.2f} of the model that was there" in report.reason
+    assert finetune(dataclasses.replace(little, replace_better=True), quiet).output is not None
+    request.output.write_bytes(b"something else")
+    with pytest.raises(UsageError, match="exists and is no model of tiny"):
+        finetune(request, quiet)
+    assert request.output.read_bytes() == b"something else"
 
-    def report(stage: str, *_: Any) -> None:
-        asked.append(stage)
 
-    with pytest.raises(CancelledError, match="nothing was written"):
-        finetune(request, report, cancelled=lambda: asked[-1] == "Fine-tuning")
+LONGER = dataclasses.replace(OPTIONS, epochs=4, learning_rate=1e-2)
+
+
+def stopped_at(request: FinetuneRequest, step: int) -> list[int]:
+    """Fine-tune up to a step, and return the steps that were told."""
+    told = [0]
+
+    def report(stage: str, done: int, *_: Any) -> None:
+        if stage == "Fine-tuning":
+            told.append(done)
+
+    with pytest.raises(CancelledError, match="start it again with the same choices to go on"):
+        finetune(request, report, cancelled=lambda: told[-1] >= step)
+    return told[1:]
+
+
+def steps_of(request: FinetuneRequest) -> tuple[FinetuneReport, list[int]]:
+    told: list[int] = []
+    report = finetune(
+        request, lambda stage, done, *_: told.append(done) if stage == "Fine-tuning" else None
+    )
+    return report, told
+
+
+def test_a_stopped_one_goes_on_and_comes_to_the_same(make: Make, tmp_path: Path) -> None:
+    request = make(options=LONGER)
+    assert stopped_at(request, 5) == [1, 2, 3, 4, 5]
     assert not request.output.exists()
-    assert [path.name for path in request.output.parent.iterdir() if "finetune" in path.name] == []
+    report, told = steps_of(request)
+    assert told[0] == 6 and report.output is not None
+    unbroken, whole = steps_of(
+        dataclasses.replace(request, output=tmp_path / "elsewhere" / "x.safetensors")
+    )
+    assert whole[0] == 1 and whole[-1] == told[-1] and unbroken.mean == report.mean
+    one, two = load_native(request.output), load_native(tmp_path / "elsewhere" / "x.safetensors")
+    assert one is not None and two is not None
+    assert all(torch.equal(value, two.state_dict[key]) for key, value in one.state_dict.items())
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"x.safetensors"}
+
+
+def test_other_options_or_corrections_start_again(make: Make) -> None:
+    request = make(options=LONGER)
+    stopped_at(request, 3)
+    other = dataclasses.replace(request, options=dataclasses.replace(LONGER, learning_rate=1e-3))
+    assert stopped_at(other, 2) == [1, 2]
+    assert stopped_at(other, 3) == [3]
+    layout = ProjectLayout(request.project)
+    changed = next(f"{seed}.png" for seed in range(12) if not is_held_out(f"{seed}.png", 0.25))
+    write_label_map(layout.correction(changed), np.ones((32, 40), np.uint8))
+    assert steps_of(other)[1][0] == 1
+
+
+def test_a_folder_in_the_way_and_a_second_one_are_sentences(make: Make) -> None:
+    from filelock import FileLock
+
+    request = make()
+    folder = request.output.with_name("tuned.safetensors.fine-tuning")
+    folder.mkdir()
+    (folder / "precious.txt").write_text("x")
+    with pytest.raises(UsageError, match="is in the way"):
+        finetune(request, quiet)
+    assert (folder / "precious.txt").exists()
+    (folder / "precious.txt").unlink()
+    lock = FileLock(request.output.with_name(".tuned.safetensors.lock"))
+    with lock, pytest.raises(UsageError, match="Another fine-tuning that will write"):
+        finetune(request, quiet)
+    assert len(finetune(request, quiet).learned) > 0
 
 
 def test_the_file_has_to_be_called_as_what_it_is(make: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segstudio.core.errors import TrainingError, UsageError, WriteError
+from segstudio.core.errors import CancelledError, TrainingError, UsageError, WriteError
 from segstudio.core.label_space import LabelMapping, LabelSpace
-from segstudio.training import trainer
+from segstudio.training import state, trainer
 from segstudio.training.data import LabelledImages, Source
 from segstudio.training.plan import TrainNotice, TrainPlan
 from segstudio.training.record import read_log
@@ -89,6 +90,34 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert torch.load(plan.folder / "state.pt", weights_only=True)["step"] == 6
 
 
+def test_a_disk_too_full_for_the_plot_too_names_the_checkpoint(
+    make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segstudio.training.record import Record
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise WriteError("Cannot write progress.png: the disk is full.")
+
+    plan = make_plan(epochs=1, validation=False)
+    monkeypatch.setattr(Record, "plot", refuse)
+    with pytest.raises(WriteError, match="progress"):  # alone it is told
+        train(plan, lambda news: None)
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            """There is nothing to flush."""
+
+    real = state._Errors
+    monkeypatch.setattr(state, "_Errors", lambda file: real(Full()))  # type: ignore[arg-type]
+    second = dataclasses.replace(plan, folder=plan.folder.parent / "second")
+    with pytest.raises(WriteError, match=r"state\.pt: the disk is full; free some .* to go on"):
+        train(second, lambda news: None)
+    assert not (second.folder / "state.pt").exists()
+
+
 def test_a_resume_with_other_options_says_which(make_plan: MakePlan) -> None:
     plan = make_plan(epochs=1, validation=False)
     train(plan, lambda news: None)
@@ -108,10 +137,10 @@ def test_a_state_from_before_an_option_existed_is_taken_up(make_plan: MakePlan) 
     plan = make_plan("old", epochs=1, validation=False)
     train(plan, lambda news: None)
     path = plan.folder / "state.pt"
-    state = torch.load(path, weights_only=True)
+    values = torch.load(path, weights_only=True)
     for key in ("stale", "losses", "scaler", "objective"):
-        del state[key]
-    torch.save(state, path)
+        del values[key]
+    torch.save(values, path)
     assert train(plan, lambda news: None).exists()
 
 
@@ -190,3 +219,33 @@ def test_datasets_are_mixed_by_weights_and_mappings(make_data: MakeData) -> None
     with pytest.raises(TrainingError, match="No image with ground truth"):
         empty = dataclasses.replace(there, samples=())
         LabelledImages([Source(first, mapping), Source(empty, mapping)], space)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside TensorBoard and protobuf
+def test_tensorboard_is_told_the_same_as_the_log(make_plan: MakePlan) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plan = make_plan(epochs=3, checkpoint_every=100)
+    last = plan.folder / "state.pt"
+    for stop in (2, 8):  # killed behind step 8 with the state of step 2
+        kept = last.read_bytes() if last.exists() else b""
+        seen: list[Any] = []
+        with pytest.raises(CancelledError):
+            train(plan, seen.append, cancelled=lambda seen=seen, stop=stop: seen[-1].step >= stop)
+    last.write_bytes(kept)
+    train(plan, lambda news: None)
+    events = EventAccumulator(str(plan.folder / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {
+        "loss",
+        "mean_loss",
+        "learning_rate",
+        "validation_miou",
+    }
+    entries = read_log(plan.folder / "log.jsonl")
+    for name in ("mean_loss", "validation_miou"):
+        told = [(event.step, event.value) for event in events.Scalars(name)]
+        wanted = [(entry["step"], entry[name]) for entry in entries if name in entry]
+        assert [step for step, _ in told] == [step for step, _ in wanted] == [3, 6, 9]
+        assert [value for _, value in told] == pytest.approx([value for _, value in wanted])

@@ -158,6 +158,23 @@ def test_the_generator_learns_to_be_taken_for_real(
     assert all(entry.requires_grad for entry in run.network.parameters())
 
 
+def test_generated_images_leave_the_running_statistics_alone(
+    make_plan: MakePlan, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = semi(make_plan, make_data, "run", "gan")
+    found = []
+    for bright in (0.0, 1e4):
+        run = trainer._Training(plan, lambda news: None)
+        fake = torch.full((2, 3, 32, 32), bright)
+        monkeypatch.setattr(run.objective, "_generated", lambda count, fake=fake: fake)
+        run.objective.backward(first_batch(plan), lambda loss: None)
+        norm = run.network.encoder[1]  # type: ignore[index]
+        assert norm.momentum == 0.1
+        found.append(norm.running_mean.clone())
+        run.objective.close()
+    assert torch.equal(*found) and found[0].abs().sum() > 0
+
+
 def test_saliency_is_the_gradient_of_the_score() -> None:
     torch.manual_seed(0)
     classifier = Classifier(6, 5, 3)
