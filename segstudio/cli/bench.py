@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from segstudio.cli.bench_engine import bench_engine
-from segstudio.cli.common import JsonFlag, ModelsOption, load_plugins, say
+from segstudio.cli.common import JsonFlag, ModelsOption, load_plugins, open_patiently, say
 from segstudio.core.errors import SegStudioError, UnknownNameError, UsageError
 from segstudio.core.registry import did_you_mean
 
@@ -21,13 +20,6 @@ __all__ = ["bench"]
 _SUBJECTS = ["models", "engine"]
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _MAX_SIDE = 16384
-
-_NOTES = (
-    "params: trainable parameters; GFLOPs: of one pass, a multiply-add counts as two, only "
-    "convolutions,",
-    "matrix products and attention; stride: output stride; images/s: from image to label map and",
-    "uncertainty, median; passes/s: the network alone on what it sees in one pass (input);",
-)
 
 
 def bench(
@@ -43,18 +35,32 @@ def bench(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     runs: Annotated[int, typer.Option(help="Repetitions; the median counts.", min=1)] = 5,
     dataset: Annotated[
-        Path | None,
-        typer.Option(metavar="DATASET", help="Also score the models on it, as evaluate does."),
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Also score the models on it, as evaluate does: its path, or the name of a "
+            "folder that the window opened or that lies in a folder of SEGSTUDIO_DATASETS.",
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="With --dataset: only the samples of this split.")
+        str | None,
+        typer.Option(
+            help="With --dataset: only the samples of this split; by default val or test where "
+            "there is one, because the others were learned from; all takes every sample."
+        ),
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown.")
+    ] = False,
     json: JsonFlag = False,
 ) -> int:
     """Measure what models cost here; without -m, the embedded ones. The window shows it too."""
+    from segstudio.cli.bench_table import print_models
     from segstudio.cli.tables import print_json
     from segstudio.inference.catalogue import embedded_models, find_model
 
+    if json and markdown:
+        raise UsageError("--json and --markdown are two ways to print the same; name one.")
     if what not in _SUBJECTS:
         raise UnknownNameError(f"There is no bench {what!r}: {did_you_mean(what, _SUBJECTS)}")
     extent = _parse_size(size)
@@ -79,9 +85,10 @@ def bench(
             say(f"{name} failed: {error}")
             failed.append({"model": name, "error": str(error)})
     if json:
-        print_json({"models": entries, "failed": failed})
+        about = None if data is None else {"root": str(data.root), "splits": list(data.splits)}
+        print_json({"models": entries, "failed": failed, "dataset": about})
     else:
-        _print(entries, with_scores=data is not None)
+        print_models(entries, scored_on=_said(data), markdown=markdown)
     return 1 if failed else 0
 
 
@@ -95,17 +102,32 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _open_dataset(path: Path | None, split: str | None) -> Dataset | None:
-    from segstudio.datasets.opening import open_dataset
+_JUDGING = ("val", "validation", "test")
+"""Names of splits that nothing is learned from, the one that is for choosing first."""
 
-    if path is None:
+
+def _open_dataset(name: str | None, split: str | None) -> Dataset | None:
+    from segstudio.session.known_datasets import find_dataset
+
+    if name is None:
         if split is not None:
             raise UsageError("--split is for the samples of --dataset; name that too.")
         return None
-    opened = open_dataset(path, split=split)
+    opened = open_patiently(find_dataset(name))
+    if split is None:
+        split = next((entry for entry in _JUDGING if entry in opened.splits), "all")
+    if split != "all" or split in opened.splits:
+        opened = opened.select(split)
     if not opened.has_targets:
         raise UsageError(f"{opened.root} has no ground truth to score models on.")
     return opened
+
+
+def _said(data: Dataset | None) -> str:
+    if data is None:
+        return ""
+    split = f", split {data.splits[0]}" if len(data.splits) == 1 else ""
+    return f"{len(data)} images of {data.root}{split}"
 
 
 def _measure(
@@ -132,46 +154,3 @@ def _score(name: str, dataset: Dataset, device: str, precision: str) -> float | 
     report = evaluate(dataset, [name], device=device, precision=precision)
     value = report.runs[0].miou
     return value if value == value else None
-
-
-def _print(entries: list[dict[str, Any]], *, with_scores: bool) -> None:
-    from segstudio.cli.tables import format_table, percent
-
-    if not entries:
-        return
-    header = ["model", "architecture", "variant", "params (M)", "params (MB)", "GFLOPs", "stride"]
-    header += ["input", "images/s", "passes/s", "peak (MB)"]
-    rows = []
-    for entry in entries:
-        height, width = entry["input_size"]
-        times = f"{entry['passes']} of " if entry["passes"] > 1 else ""
-        rows.append(
-            [
-                entry["model"],
-                entry["architecture"],
-                entry["variant"] or "-",
-                _scaled(entry["parameters"], 1e6, 2),
-                _scaled(entry["parameter_bytes"], 1e6, 1),
-                _scaled(entry["operations"], 1e9, 2),
-                entry["output_stride"],
-                f"{times}{height} x {width}",
-                f"{entry['images_per_second']:.2f}",
-                f"{entry['passes_per_second']:.2f}",
-                _scaled(entry["peak_memory"], 1e6, 0),
-            ]
-        )
-        if with_scores:
-            rows[-1].append(percent(entry.get("miou")))
-    if with_scores:
-        header.append("mIoU %")
-    print(format_table(header, rows, right=range(3, len(header))))
-    first = entries[0]
-    height, width = first["size"]
-    print(f"\nAn image of {height} x {width} on {first['device']} at {first['precision']}.")
-    for line in _NOTES:
-        print(line)
-    print(f"peak: {first['memory_method'] or 'not measured on this system'}.")
-
-
-def _scaled(value: int | None, unit: float, digits: int) -> str:
-    return "-" if value is None else f"{value / unit:.{digits}f}"

@@ -58,8 +58,9 @@ class Costs:
 
     Attributes
     ----------
-    architecture, variant : str
-        Names; the variant is empty when there is only one.
+    architecture, backbone, variant : str
+        Names; backbone is the encoder's, empty where it is the architecture's own; the variant is
+        empty when there is only one.
     parameters, parameter_bytes : int or None
         Trainable parameters and the memory they take; None for a network that keeps its weights
         to itself (an exported graph).
@@ -84,6 +85,7 @@ class Costs:
     """
 
     architecture: str
+    backbone: str
     variant: str
     parameters: int | None
     parameter_bytes: int | None
@@ -182,6 +184,7 @@ def measure_costs(
     height, width = batch.shape[-2:]
     return Costs(
         architecture=model.checkpoint.architecture,
+        backbone=_backbone(network),
         variant=_variant(network),
         parameters=network.parameter_count() or None,
         parameter_bytes=sum(entry.numel() * entry.element_size() for entry in weights) or None,
@@ -261,6 +264,31 @@ def _operations(network: SegmentationNetwork, batch: Tensor) -> int | None:
             except (torch.OutOfMemoryError, MemoryError):
                 return None
     return int(counter.get_total_flops()) or None
+
+
+_BACKBONES = {
+    "deconvnet": "vgg16",
+    "decouplednet": "vgg16",
+    "deeplab-v1": "vgg16",
+    "fcn-vgg": "vgg16",
+    "g-frnet": "vgg16",
+    "lraspp": "mobilenet-v3-large",
+    "segformer": "mit-{variant}",
+    "segmenter": "vit-{variant}/{patch}",
+    "segnet": "vgg16",
+    "setr": "vit-{variant}/{patch}",
+    "upernet": "{encoder}",
+}
+"""Encoders of architectures whose options do not call them backbone."""
+
+
+def _backbone(network: SegmentationNetwork) -> str:
+    """Return the name of a network's encoder, empty where it is the architecture's own."""
+    options = options_to_json(network.options)
+    if "inner" in options:  # another network, at several scales
+        return str(options["inner"])
+    pattern = _BACKBONES.get(getattr(network, "name", ""), "{backbone}")
+    return pattern.format(**{"backbone": "", **options})
 
 
 def _variant(network: SegmentationNetwork) -> str:

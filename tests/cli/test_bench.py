@@ -39,6 +39,10 @@ def test_the_embedded_models_by_default(segstudio: Command) -> None:
     assert document["failed"] == []
     (enet, *_) = document["models"]
     assert enet["architecture"] == "enet" and enet["parameters"] == embedded_models()[0].parameters
+    assert {entry["architecture"]: entry["backbone"] for entry in document["models"]}[
+        "segformer"
+    ] == "mit-b0"
+    assert enet["backbone"] == "" and document["dataset"] is None
     assert enet["output_stride"] == 8 and enet["size"] == [32, 48]
     assert enet["peak_memory"] == 123_000_000
 
@@ -48,7 +52,15 @@ def test_the_table_and_its_conventions(segstudio: Command, tiny_model: Path) -> 
     done = segstudio("bench", "-m", tiny_model, *SMALL)
     assert done.status == 0 and done.err == f"segstudio: Measuring {tiny_model} ...\n"
     header, rule, row, *_ = done.out.splitlines()
-    for name in ("params (M)", "params (MB)", "GFLOPs", "stride", "images/s", "peak (MB)"):
+    for name in (
+        "backbone",
+        "params (M)",
+        "params (MB)",
+        "GFLOPs",
+        "stride",
+        "images/s",
+        "peak (MB)",
+    ):
         assert name in header
     assert "mIoU" not in header and set(rule) == {"-"}
     cells = row.split()
@@ -81,6 +93,53 @@ def test_scores_join_the_table(segstudio: Command, tiny_model: Path, dataset_fol
     table = segstudio(*arguments).out
     assert "mIoU %" in table and f"{100 * wanted:.2f}" in table
     assert len(list((dataset_folder / ".segstudio" / "runs").iterdir())) == 1  # made once
+
+
+@pytest.mark.usefixtures("_no_process")
+def test_a_dataset_by_name_on_the_split_that_judges_as_markdown(
+    segstudio: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+    import numpy as np
+
+    root = tmp_path / "places" / "Streets"
+    for index, split in enumerate(("train", "val", "val")):
+        for folder in (split, f"{split}annot"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            pixels = np.full((32, 48, *((3,) if folder == split else ())), index, np.uint8)
+            cv2.imwrite(str(root / folder / f"{index}.png"), pixels)
+    monkeypatch.setenv("SEGSTUDIO_DATASETS", str(root.parent))
+    arguments = ("bench", "-m", tiny_model, *SMALL, "--dataset", "streets")
+    table = segstudio(*arguments, "--markdown")
+    assert table.status == 0, table.err
+    header, rule, row, *rest = table.out.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule, row)]
+    assert cells[0][:3] == ["model", "architecture", "backbone"] and cells[0][-1] == "mIoU %"
+    assert set(cells[1]) == {":--", "--:"} and len({len(line) for line in cells}) == 1
+    named = dict(zip(cells[0], cells[2], strict=True))
+    assert named["stride"] == "8" and named["backbone"] == "-"
+    assert f"mIoU: pooled, on 2 images of {root}, split val." in rest
+    document = segstudio(*arguments, "--split", "all", "--json").document()
+    assert document["dataset"] == {"root": str(root), "splits": ["train", "val"]}
+    assert named["mIoU %"] != "-" and document["models"][0]["miou"] is not None
+    complaint = segstudio("bench", *SMALL, "--dataset", "strets").complaint()
+    assert "no known data set of that name (known are streets)" in complaint
+
+
+def test_encoders_are_named() -> None:
+    from segstudio.architectures._base import ARCHITECTURES
+    from segstudio.core.options import build_options
+    from segstudio.inference.costs import _backbone
+
+    for name, wanted in (
+        ("linknet", "resnet18"),
+        ("segmenter", "vit-tiny/16"),
+        ("image-pyramid", "enet"),
+        ("segnet", "vgg16"),
+        ("unet", ""),
+    ):
+        page = ARCHITECTURES.get(name)
+        assert _backbone(page(3, build_options(page.Options, page.smallest))) == wanted
 
 
 @pytest.mark.usefixtures("_no_process")
@@ -125,6 +184,7 @@ def test_a_result_that_cannot_be_kept_is_shown_all_the_same(
         (["--runs", "0"], "--runs"),
         (["--split", "val"], "--split is for the samples of --dataset"),
         (["--dataset", "no-such-folder"], "no-such-folder"),
+        (["--json", "--markdown"], "name one"),
     ],
 )
 def test_arguments_that_make_no_sense(
