@@ -12,7 +12,8 @@ from psygnal import Signal
 from segstudio.core.errors import LabelValueError, SizeMismatchError, UsageError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import LabelMap
-from segstudio.datasets.scratch import private_copy, row_bands
+from segstudio.datasets.scratch import private_copy
+from segstudio.editing.checks import check_values
 from segstudio.editing.fingerprints import LiveFingerprint, fingerprint
 from segstudio.editing.history import EditHistory
 from segstudio.editing.journal import Journal
@@ -23,7 +24,6 @@ __all__ = ["MaskDocument", "fingerprint"]
 _STATES = itertools.count(1)
 """Numbers of document states, never used twice in a session."""
 
-_ROWS_AT_ONCE = 256
 _LARGE_STROKE = 1 << 20
 """Pixels from which compressing a stroke takes longer than a frame."""
 
@@ -95,7 +95,7 @@ class MaskDocument:
         self._view = self._map.view()
         self._view.flags.writeable = False
         self._ignore_index, self._classes = ignore_index, classes
-        self._check_values(self._map)
+        check_values(self._map, classes, ignore_index)
         self._fingerprint = LiveFingerprint(self._map)
         self._travels = ""
         self._open: tuple[str, StrokeRecorder] | None = None
@@ -297,6 +297,10 @@ class MaskDocument:
         self._refuse_in_stroke()
         return (yield from self._toggle(self._history.step_forward(), ""))
 
+    def surrender(self) -> LabelMap:
+        """Return the map itself, for a document that adopts it; this one is of no use then."""
+        return self._map
+
     def close(self) -> None:
         """Let the history remember the content, so that undo goes on when the image is reopened.
 
@@ -363,7 +367,9 @@ class MaskDocument:
 
     def _check_patch(self, patch: MaskPatch) -> None:
         box = patch.box
-        if box.is_empty or box.clipped(*self.shape) != box:
+        height, width = self._map.shape
+        outside = min(box.top, box.left) < 0 or box.bottom > height or box.right > width
+        if outside or box.is_empty:
             raise SizeMismatchError(
                 f"A change of rows {box.top}..{box.bottom}, columns {box.left}..{box.right} does "
                 f"not lie in the image of {self.shape[0]} x {self.shape[1]} pixels."
@@ -372,23 +378,9 @@ class MaskDocument:
             raise LabelValueError(
                 f"A change of type {patch.after.dtype} does not fit a label map of {self.dtype}."
             )
-        if not np.array_equal(self._map[box.slices], patch.before):
+        if self._map[box.slices].tobytes() != patch.before.tobytes():
             raise UsageError("A change was made for other content than the label map holds.")
-        self._check_values(patch.after)
-
-    def _check_values(self, values: LabelMap) -> None:
-        for part in row_bands(values, _ROWS_AT_ONCE):
-            if self._ignore_index == np.iinfo(part.dtype).max:
-                # Adding 1 turns the ignore index into 0: one comparison for both.
-                known = int((part + part.dtype.type(1)).max()) <= self._classes
-            else:
-                known = bool(((part < self._classes) | (part == self._ignore_index)).all())
-            if not known:
-                wrong = part[(part >= self._classes) & (part != self._ignore_index)]
-                raise LabelValueError(
-                    f"The label map would hold the class index {int(wrong[0])}, but the label "
-                    f"space has {self._classes} classes; choose another class or label space."
-                )
+        check_values(patch.after, self._classes, self._ignore_index)
 
 
 def _whole(parts: Generator[None, None, Stroke | None]) -> Stroke | None:

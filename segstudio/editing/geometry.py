@@ -38,11 +38,19 @@ _SLACK = 1e-6
 FARTHEST = 1e8
 """Beyond, coordinates are no position any more and doubles no longer hold `_SLACK`."""
 
-_BAND = 128
-"""Rows of a band."""
+_BAND = 64
+"""Rows that are looked at together when a large brush is cut into boxes."""
+
+_WASTE = 1 << 14
+"""Pixels that a box may have more than its parts: about what a box of its own costs."""
+
+_SMALL = 128
+"""Size and length in pixels up to which comparing distances in a box beats finding runs."""
 
 _LOOP_FROM = 256
 """Columns from which filling row by row beats comparing whole boxes."""
+
+_NOWHERE = np.iinfo(np.int32).max
 
 _Column = NDArray[np.float64]
 
@@ -85,26 +93,79 @@ def swept_brush(
         A box inside the image and the covered pixels in it; None when no pixel of the image is
         covered.
     """
+    if _is_small(start, end, size, shape):
+        return _near_segment(start, end, size, height, width)
     runs = _swept_runs(start, end, size, shape, height, width)
     return None if runs is None else _run_mask(*runs)
 
 
 def swept_bands(
-    start: Point, end: Point, size: int, *, shape: BrushShape, height: int, width: int
+    start: Point,
+    end: Point,
+    size: int,
+    *,
+    shape: BrushShape,
+    height: int,
+    width: int,
+    painted: bool = False,
 ) -> Iterator[tuple[BBox, Mask]]:
-    """Yield what `swept_brush` returns, cut into bands of rows; a small brush is one band.
+    """Yield what `swept_brush` returns in boxes that do not overlap; a small brush is one box.
 
-    A step of a large brush changes no more than a crescent: whoever looks at it band by band stays
-    in the processor's cache and finds boxes that are much smaller than the brush.
+    Parameters
+    ----------
+    start, end, size, shape, height, width
+        As of `swept_brush`.
+    painted : bool
+        Whether what the brush covers at ``start`` was painted before.  A large brush then leaves
+        it out: a step of it adds no more than a crescent, and only that is looked at.
     """
+    if _is_small(start, end, size, shape):
+        swept = _near_segment(start, end, size, height, width)
+        if swept is not None:
+            yield swept
+        return
     runs = _swept_runs(start, end, size, shape, height, width)
     if runs is None:
         return
     top, first, last = runs
-    for row in range(0, len(first), _BAND):
-        begin, stop = first[row : row + _BAND], last[row : row + _BAND]
-        if bool((begin < stop).any()):
-            yield _run_mask(top + row, begin, stop)
+    before = _swept_runs(start, start, size, shape, height, width) if painted else None
+    if before is None:
+        yield from _run_boxes(top, first, last)
+        return
+    # Rows that were not touched before have an empty run there, at their right end: all is left.
+    begin, stop = last.copy(), last.copy()
+    offset = before[0] - top
+    there = slice(offset, offset + len(before[1]))
+    touched = before[1] < before[2]
+    begin[there] = np.where(touched, before[1], last[there])
+    stop[there] = np.where(touched, before[2], last[there])
+    yield from _run_boxes(top, first, begin)
+    yield from _run_boxes(top, stop, last)
+
+
+def _run_boxes(
+    top: int, first: NDArray[np.int32], last: NDArray[np.int32]
+) -> Iterator[tuple[BBox, Mask]]:
+    """Cut runs of pixels, one per row from ``top``, into boxes that hold little else."""
+    starts = np.arange(0, len(first), _BAND)
+    filled = first < last
+    lefts = np.minimum.reduceat(np.where(filled, first, _NOWHERE), starts).tolist()
+    rights = np.maximum.reduceat(np.where(filled, last, -1), starts).tolist()
+    box: tuple[int, int, int, int] | None = None  # rows from..to, columns from..to
+    for row, left, right in zip(starts.tolist(), lefts, rights, strict=True):
+        if right < 0:
+            continue
+        stop = min(row + _BAND, len(first))
+        if box is not None:
+            joined = box[0], stop, min(box[2], left), max(box[3], right)
+            alone = (box[1] - box[0]) * (box[3] - box[2]) + (stop - row) * (right - left)
+            if (joined[1] - joined[0]) * (joined[3] - joined[2]) <= alone + _WASTE:
+                box = joined
+                continue
+            yield _run_mask(top + box[0], first[box[0] : box[1]], last[box[0] : box[1]])
+        box = row, stop, left, right
+    if box is not None:
+        yield _run_mask(top + box[0], first[box[0] : box[1]], last[box[0] : box[1]])
 
 
 def _run_mask(top: int, first: NDArray[np.int32], last: NDArray[np.int32]) -> tuple[BBox, Mask]:
@@ -113,6 +174,43 @@ def _run_mask(top: int, first: NDArray[np.int32], last: NDArray[np.int32]) -> tu
     left, right = int(first[covered].min()), int(last[covered].max())
     mask = _filled(first - left, last - left, right - left)
     return BBox(top, left, top + len(first), right), mask
+
+
+def _is_small(start: Point, end: Point, size: int, shape: BrushShape) -> bool:
+    longest = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    return shape == "round" and size <= _SMALL and longest <= _SMALL
+
+
+def _near_segment(
+    start: Point, end: Point, size: int, height: int, width: int
+) -> tuple[BBox, Mask] | None:
+    """Return the pixels whose centres are within the radius of a round brush's way.
+
+    With ``p`` from the start to a centre, ``u`` the way's direction and ``t`` how far along the way
+    the nearest point lies, the squared distance is ``|p|^2 - t (2 p.u - t)``.
+    """
+    radius = size / 2 + _SLACK
+    box = BBox(
+        math.ceil(min(start[0], end[0]) - radius - 0.5),
+        math.ceil(min(start[1], end[1]) - radius - 0.5),
+        math.floor(max(start[0], end[0]) + radius + 0.5),
+        math.floor(max(start[1], end[1]) + radius + 0.5),
+    ).clipped(height, width)
+    if box.is_empty:
+        return None
+    down = np.arange(box.top + 0.5 - start[0], box.bottom - start[0])[: box.height, None]
+    right = np.arange(box.left + 0.5 - start[1], box.right - start[1])[: box.width]
+    squared = down * down + right * right
+    length = math.hypot(end[0] - start[0], end[1] - start[1])
+    if length:
+        along = down * ((end[0] - start[0]) / length) + right * ((end[1] - start[1]) / length)
+        nearest = np.minimum(np.maximum(along, 0.0), length)
+        along += along
+        along -= nearest
+        along *= nearest
+        squared -= along
+    mask: Mask = squared <= radius * radius
+    return (box, mask) if bool(mask.any()) else None
 
 
 def _swept_runs(
@@ -135,12 +233,11 @@ def _swept_runs(
 
 def mask_bounds(mask: NDArray[Any]) -> BBox | None:
     """Return the smallest box that holds every nonzero element of a 2-D array, None without any."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not rows.size:
-        return None
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
-    return BBox(top, int(columns[0]), bottom, int(columns[-1]) + 1)
+    import cv2
+
+    marked = mask if mask.dtype == np.bool_ else mask != 0
+    left, top, width, height = cv2.boundingRect(marked.view(np.uint8))
+    return BBox(top, left, top + height, left + width) if width else None
 
 
 def moved(box: BBox, down: int, right: int) -> BBox:

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import LabelMap
 from segstudio.datasets.scratch import row_bands
+from segstudio.editing.changes import changes_of
 from segstudio.editing.document import MaskDocument
+from segstudio.editing.live_scores import LiveConfusion
 
 __all__ = ["LiveCounts", "count_values"]
 
@@ -57,28 +59,43 @@ class LiveCounts:
     ----------
     document : MaskDocument
         What is painted; followed until `close`.
+    live : LiveConfusion, optional
+        The same document's scores, which count every stroke anyhow.
     """
 
-    def __init__(self, document: MaskDocument) -> None:
+    def __init__(self, document: MaskDocument, live: LiveConfusion | None = None) -> None:
         self._document = document
-        self._counts = count_values(document.label_map, document.classes)
-        document.changed.connect(self._on_changed)
+        # A cell for every value that a pixel can hold, so that none needs a test.
+        self._all = np.zeros(int(np.iinfo(document.dtype).max) + 1, np.int64)
+        self._counts = self._all[: document.classes]
+        self._counts += count_values(document.label_map, document.classes)
+        self._live = live
+        if live is None:
+            document.changed.connect(self._on_changed)
+        else:
+            self._counts -= live.painted()
 
     @property
     def shares(self) -> NDArray[np.float64]:
         """(C,) float64, 0..1: the pixels of each class divided by all of the image."""
         height, width = self._document.shape
-        return self._counts / (height * width)
+        return self.counts / (height * width)
 
     @property
     def counts(self) -> NDArray[np.int64]:
         """(C,) int64: the pixels of each class; a copy."""
-        return self._counts.copy()
+        return self._counts.copy() if self._live is None else self._counts + self._live.painted()
 
     def close(self) -> None:
         """Stop following the document."""
+        self._counts, self._live = self.counts, None
         self._document.changed.disconnect(self._on_changed, missing_ok=True)
 
     def _on_changed(self, patch: MaskPatch) -> None:
+        changes = changes_of(patch)
+        if not changes.is_dense:
+            np.subtract.at(self._all, changes.before.astype(np.intp), 1)
+            np.add.at(self._all, changes.after.astype(np.intp), 1)
+            return
         classes = self._document.classes
         self._counts += count_values(patch.after, classes) - count_values(patch.before, classes)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
 from segstudio.core.errors import SizeMismatchError
 from segstudio.core.patch import MaskPatch
-from segstudio.core.types import LabelMap
-from segstudio.datasets.scratch import release_pages, row_bands
+from segstudio.core.types import BBox, LabelMap
+from segstudio.datasets.scratch import is_mapped, release_pages, row_bands
+from segstudio.editing.changes import changes_of
 from segstudio.editing.document import MaskDocument
 from segstudio.metrics.confusion import confusion_matrix
 
 __all__ = ["LiveConfusion"]
 
-_MANY = 1 << 16
-"""Changed pixels from which OpenCV's histogram beats gathering them: 1.3 against 30 ns each."""
-
-_DENSE = 16
-"""The histogram looks at the whole box, so one pixel of this many must have changed."""
-
 _ROWS = 2048
 """Rows that are counted at once; see `segstudio.datasets.scratch.row_bands`."""
 
-_ROWS_HELD = 1 << 12
-"""Rows of patches after which a ground truth in a file lets go of its pages: each row that is
-looked at brings some ten kilobytes around it along."""
+_CELL_ROWS, _CELL_BYTES = 256, 1 << 16
+"""Rows, and bytes of each: the cells in which it is noted where a ground truth in a file was
+looked at.  The system brings so many bytes around what is looked at along."""
+
+_HELD_BYTES = 1 << 28
+"""Bytes of such cells after which the pages are let go; to fetch them again takes time."""
 
 _EXACT_FLOAT = 1 << 24
 """Pixels that OpenCV's float32 counts hold exactly."""
@@ -76,14 +76,34 @@ class LiveConfusion:
         self._document = document
         self._classes = document.classes if classes is None else classes
         self._ignore_index = document.ignore_index if ignore_index is None else ignore_index
-        self._touched = 0
-        self._confusion = self._count(target, document.label_map)
+        self._cells: set[tuple[int, int]] = set()
+        row_bytes = target.shape[1] * target.dtype.itemsize
+        cells = _HELD_BYTES // (_CELL_ROWS * min(row_bytes, _CELL_BYTES))
+        self._most_cells = cells if is_mapped(target) else 0
+        # One row more than is shown: how what is painted changes where the ground truth is ignored.
+        self._table = np.zeros((self._classes + 1, self._classes + 1), np.int64)
+        self._confusion = self._table[: self._classes]
+        self._confusion += self._count(target, document.label_map)
+        self._rows = self._places(target.dtype) * (self._classes + 1)
+        self._columns = self._places(document.dtype)
         document.changed.connect(self._on_changed)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
         """(C, C + 1) int64, as `segstudio.metrics.confusion.confusion_matrix`; a copy."""
         return self._confusion.copy()
+
+    @property
+    def document(self) -> MaskDocument:
+        """What is painted."""
+        return self._document
+
+    def painted(self) -> NDArray[np.int64]:
+        """Return (C,) int64: pixels by class, short of a number that stays the same.
+
+        Missing are those of before the first stroke where the ground truth is ignored.
+        """
+        return self._table.sum(axis=0)[: self._classes]
 
     def recount(self) -> NDArray[np.int64]:
         """Return the counts of the whole maps, equal to `confusion`; for checks."""
@@ -94,36 +114,52 @@ class LiveConfusion:
         self._document.changed.disconnect(self._on_changed, missing_ok=True)
 
     def _on_changed(self, patch: MaskPatch) -> None:
-        changed = patch.before != patch.after
-        count = int(np.count_nonzero(changed))
-        if not count:
+        if self._most_cells:
+            self._note_look(patch.box)
+        changes = changes_of(patch)
+        if not changes.count:
             return
         target = self._target[patch.box.slices]
-        self._touched += patch.box.height
-        if self._touched > _ROWS_HELD:
-            self._touched = 0
-            release_pages(self._target)
-        one_byte = target.dtype == patch.before.dtype == np.uint8
-        if one_byte and count >= _MANY and count * _DENSE >= changed.size:
-            removed = self._histogram(target, patch.before, changed)
-            first = int(patch.after.reshape(-1)[changed.argmax()])
-            uniform = not bool(((patch.after != first) & changed).any())
-            added = None if uniform else self._histogram(target, patch.after, changed)
+        if changes.is_dense and target.dtype == patch.before.dtype == np.uint8:
+            removed = self._histogram(target, patch.before, changes.mask)
+            self._table -= removed
+            first = int(patch.after.reshape(-1)[changes.mask.argmax()])
+            if bool(((patch.after != first) & changes.mask).any()):
+                self._table += self._histogram(target, patch.after, changes.mask)
+            else:
+                # A brush gives all its pixels one class: they need no second count.
+                self._table[:, self._columns[first]] += removed.sum(axis=1)
         else:
-            at = np.divmod(np.flatnonzero(changed), patch.box.width)
-            after = patch.after[at]
-            first = int(after[0])
-            uniform = bool((after == first).all())
-            removed = self._count(target[at][None], patch.before[at][None])
-            added = None if uniform else self._count(target[at][None], after[None])
-        self._confusion -= removed
-        if added is None:
-            # A brush gives all its pixels one class: they need no second count.
-            column = self._classes if first == self._ignore_index else first
-            self._confusion[:, column] += removed.sum(axis=1)
-        else:
-            self._confusion += added
+            rows = self._rows.take(changes.gather(target))
+            table = self._table.reshape(-1)
+            np.subtract.at(table, rows + self._columns.take(changes.before), 1)
+            np.add.at(table, rows + self._columns.take(changes.after), 1)
         self.updated.emit()
+
+    def _note_look(self, box: BBox) -> None:
+        """Let go of a ground truth's pages when another look would make them too many."""
+        columns = _CELL_BYTES // self._target.dtype.itemsize
+        looked = {
+            (row, column)
+            for row in range(box.top // _CELL_ROWS, (box.bottom - 1) // _CELL_ROWS + 1)
+            for column in range(box.left // columns, (box.right - 1) // columns + 1)
+        }
+        self._cells |= looked
+        if len(self._cells) > self._most_cells:
+            release_pages(self._target)
+            self._cells = looked
+
+    def _places(self, dtype: np.dtype[Any]) -> NDArray[np.intp]:
+        """Return where each value of a type is counted: the ignore index behind the classes.
+
+        Any other value has a place outside of the table, so that it would raise.
+        """
+        outside = np.iinfo(np.intp).max // (4 * (self._classes + 1))
+        places = np.full(int(np.iinfo(dtype).max) + 1, outside, np.intp)
+        places[: self._classes] = np.arange(self._classes)[: len(places)]
+        if self._ignore_index < len(places):
+            places[self._ignore_index] = self._classes
+        return places
 
     def _count(self, target: LabelMap, prediction: LabelMap) -> NDArray[np.int64]:
         total = np.zeros((self._classes, self._classes + 1), np.int64)
@@ -150,6 +186,5 @@ class LiveConfusion:
                 [0, 256, 0, 256],
             )
             total += counts.astype(np.int64)
-        classes = self._classes
-        columns = [*range(classes), self._ignore_index]
-        return total[:classes][:, columns]
+        order = [*range(self._classes), self._ignore_index]
+        return total[order][:, order]

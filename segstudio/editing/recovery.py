@@ -106,13 +106,15 @@ def open_recovered(
         replay(recovered, again)
         if history.was_left_at(again.fingerprint()):
             resumed = MaskDocument(
-                again.label_map,
+                again.surrender(),
                 classes=classes,
                 ignore_index=ignore_index,
                 history=history,
+                adopt=True,
                 saved=not again.is_dirty,
             )
             return resumed, 0
+    del again  # a large map is not held twice
     document = MaskDocument(base, classes=classes, ignore_index=ignore_index, history=history)
     return document, replay(recovered, document)
 

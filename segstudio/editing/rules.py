@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segstudio.core.errors import SizeMismatchError, UsageError
 from segstudio.core.patch import MaskPatch
-from segstudio.core.types import LabelMap
+from segstudio.core.types import BBox, LabelMap, Mask
 from segstudio.editing.geometry import mask_bounds, moved
 
 __all__ = ["PaintRules", "Protection"]
@@ -93,6 +93,28 @@ class Protection:
     def is_free(self) -> bool:
         """Whether `restrict` returns every patch as it is."""
         return self._open is None and self._entropy is None
+
+    def allowed(self, label_map: LabelMap, box: BBox, *, step: int = 1) -> Mask:
+        """Return where the rules allow painting.
+
+        Parameters
+        ----------
+        label_map : ndarray of shape (H, W)
+            As it is now.
+        box : BBox
+            Inside the image.
+        step : int
+            Only every ``step``-th row and column is looked at.
+
+        Returns
+        -------
+        ndarray of shape (ceil(box.height / step), ceil(box.width / step)), bool
+        """
+        part = label_map[box.slices][::step, ::step]
+        mask = np.ones(part.shape, np.bool_) if self._open is None else self._open[part]
+        if self._entropy is not None:
+            mask &= self._entropy[box.slices][::step, ::step] > self._above
+        return mask
 
     def restrict(self, patch: MaskPatch) -> MaskPatch | None:
         """Return the part of a patch that the rules allow, None when nothing of it is.

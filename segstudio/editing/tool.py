@@ -179,8 +179,8 @@ class ToolView:
         within = bounds.slices
         before = here[within].copy()
         after = before.copy()
-        new = value if isinstance(value, int) else value[within]
-        np.copyto(after, np.asarray(new, after.dtype), where=changed[within])
+        new: int | LabelMap = value if isinstance(value, int) else value[within]
+        np.putmask(after, changed[within], new)
         return MaskPatch(moved(bounds, box.top, box.left), before, after)
 
 

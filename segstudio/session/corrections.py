@@ -345,9 +345,13 @@ class Corrections:
 
     @staticmethod
     def _shut(correction: Correction) -> None:
+        document, journal = correction.document, correction.journal
         try:
-            correction.document.close()
-            correction.journal.close()
+            if journal.mark and not document.is_dirty:
+                # Strokes that were all undone: there is nothing to bring back.
+                journal.truncate(document.fingerprint())
+            document.close()
+            journal.close()
         finally:
             correction.lock.release()
 

@@ -3,9 +3,10 @@
 ``python tests/benchmarks/bench_dabs.py`` shows a 1600 x 900 canvas with a photograph and two
 overlays over maps of several sizes and prints, per move of a brush of 20 px radius, the
 milliseconds of our own work (tool, document, live scores and counts, recolouring; of the release
-also history and journal) and of Qt's repaint after it; then the same for a brush of 2,000 px.  The
-moves of all sizes are interleaved in one run, so that the ratios hold on a busy machine;
-milliseconds of processor stand beside those of the clock.
+also history and journal) and of Qt's repaint after it; then the same for a brush of 2,000 px, each
+also with pattern fills and under a pen whose pressure sets the size.  The moves of all sizes are
+interleaved in one run, so that the ratios hold on a busy machine; milliseconds of processor stand
+beside those of the clock.
 
 napari's Labels layer is measured beside it when ``NAPARI_PYTHON`` names a Python that has napari
 (in an environment of its own: its Qt may be another); else the reason is printed.
@@ -35,11 +36,11 @@ from segstudio.datasets.levels import build_levels
 from segstudio.editing.document import MaskDocument
 from segstudio.editing.driver import StrokeDriver
 from segstudio.editing.journal import Journal, JournalHeader
-from segstudio.editing.live_counts import LiveCounts
+from segstudio.editing.live_counts import LiveCounts, count_values
 from segstudio.editing.live_scores import LiveConfusion
 from segstudio.editing.tools.brush import Brush
 from segstudio.ui.canvas.image_canvas import ImageCanvas
-from segstudio.ui.canvas.overlays import LabelOverlay
+from segstudio.ui.canvas.overlays import LabelMode, LabelOverlay
 
 CLASSES = 19
 SIZES = ((1024, 2048), (3000, 4000), (8192, 8192))
@@ -57,7 +58,7 @@ class Bench:
         self.document = MaskDocument(_blocks(size, 1), ignore_index=255, classes=CLASSES)
         target = _blocks(size, 0)
         self.live = LiveConfusion(target, self.document)
-        self.counts = LiveCounts(self.document)
+        self.counts = LiveCounts(self.document, self.live)
         header = JournalHeader("x", self.document.fingerprint(), height, width, "uint8")
         self.document.journal = Journal(folder / f"{height}.journal", header)
         colors = [tuple(int(v) for v in rng.integers(0, 256, 3)) for _ in range(CLASSES)]
@@ -75,7 +76,7 @@ class Bench:
     def _recolor(self, patch: MaskPatch) -> None:
         self.overlay.update_box(patch.box)
 
-    def stroke(self, brush: int, seed: int, times: dict[str, list[float]]) -> None:
+    def stroke(self, brush: int, seed: int, times: dict[str, list[float]], *, pen: bool) -> None:
         """Paint a wandering stroke in the middle of the view and note each move's times."""
         state = self.canvas.view_state
         rng = np.random.default_rng(seed)
@@ -84,14 +85,14 @@ class Bench:
             self.document,
             Brush(),
             active_class=seed % CLASSES,
-            options=Brush.Options(size=brush),
+            options=Brush.Options(size=brush, pressure="size" if pen else "off"),
         )
         driver.press(PointerEvent(PointerKind.PRESS, row, col))
         QApplication.processEvents()
-        for _ in range(MOVES):
+        for move in range(MOVES):
             angle += rng.normal(0, 0.25)
             row, col = row + STEP * np.sin(angle), col + STEP * np.cos(angle)
-            event = PointerEvent(PointerKind.MOVE, row, col)
+            event = PointerEvent(PointerKind.MOVE, row, col, 0.6 + 0.4 * np.sin(move / 5))
             begun, began = time.thread_time(), time.perf_counter()
             driver.move(event)
             worked, work = time.thread_time(), time.perf_counter()
@@ -118,9 +119,10 @@ def _blocks(size: tuple[int, int], seed: int) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(blocks, 64, 0), 64, 1)[:height, :width].copy()
 
 
-def measure(benches: list[Bench], brush: int, scale: float | None) -> None:
-    """Paint in all canvases in turn and print what it cost."""
+def measure(benches: list[Bench], brush: int, scale: float | None, kind: str = "") -> None:
+    """Paint in all canvases in turn and print what it cost; ``kind`` is "pattern" or "pen"."""
     for bench in benches:
+        bench.overlay.mode = LabelMode.PATTERN if kind == "pattern" else LabelMode.FILL
         if scale is None:
             bench.canvas.fit()
         else:
@@ -130,8 +132,9 @@ def measure(benches: list[Bench], brush: int, scale: float | None) -> None:
     times: list[dict[str, list[float]]] = [{key: [] for key in keys} for _ in benches]
     for seed in range(STROKES):
         for bench, own in zip(benches, times, strict=True):
-            bench.stroke(brush, seed, own)
-    print(f"brush of {brush} px, {'fitted' if scale is None else '1:1'}: ms p50, p99, largest")
+            bench.stroke(brush, seed, own, pen=kind == "pen")
+    view = "fitted" if scale is None else "1:1"
+    print(f"brush of {brush} px, {view}{kind and ', ' + kind}: ms p50, p99, largest")
     first = np.median(times[0]["own, processor"])
     for bench, own in zip(benches, times, strict=True):
         height, width = bench.size
@@ -199,9 +202,12 @@ def main() -> None:
         benches = [Bench(size, Path(folder)) for size in SIZES]
         for brush in (40, 2000):
             for scale in (1.0, None):
-                measure(benches, brush, scale)
+                for kind in ("", "pattern", "pen"):
+                    measure(benches, brush, scale, kind)
         for bench in benches:
             equal = np.array_equal(bench.live.confusion, bench.live.recount())
+            again = count_values(bench.document.label_map, CLASSES)
+            equal = equal and np.array_equal(bench.counts.counts, again)
             print(f"live scores of {bench.size} equal a recount: {equal}")
             assert bench.document.journal is not None
             bench.document.journal.close()

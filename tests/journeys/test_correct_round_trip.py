@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -14,13 +15,18 @@ from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.core.types import BBox
 from segstudio.datasets import large, scratch
+from segstudio.datasets.opening import open_dataset
 from segstudio.editing.driver import StrokeDriver, Surroundings
 from segstudio.editing.tool import TOOLS
+from segstudio.exporters.base import EXPORTERS, ExportItem
 from segstudio.session.corrections import GROUND_TRUTH, Correction
 from segstudio.session.session import Session
 from segstudio.session.settings import Settings
 
 HEIGHT, WIDTH = 211, 317
+FORMATS = ("voc", "coco-rle")
+"""Exports that are datasets by themselves, beside the index PNG."""
+
 STROKES = (
     ("brush", [(20.0, 30.0), (90.5, 200.2)], 3),
     ("polygon", [(100.0, 20.0), (190.0, 60.0), (120.0, 150.0)], 5),
@@ -86,6 +92,32 @@ def _paint(correction: Correction) -> NDArray[np.integer]:
     return np.array(document.label_map)
 
 
+def _reopened_elsewhere(
+    name: str,
+    items: Iterable[ExportItem],
+    space: LabelSpace,
+    folder: Path,
+    expected: list[NDArray[np.integer]],
+) -> None:
+    """Export with photographs, open that folder as a dataset, and compare every array."""
+    if name == "voc" and len(space) > 255:
+        return  # refuses what its palette cannot hold
+    exporter, target = EXPORTERS.get(name)(), folder / name
+    options = exporter.Options(images="copy")
+    exporter.write(items, target, label_space=space, options=options)
+    dataset = open_dataset(target)
+    there = dataset.label_space
+    # COCO has no value for pixels of no class: those that nothing annotates are its background.
+    assert there is not None and set(there.names) - {"background"} == set(space.names), name
+    place = np.full(int(np.iinfo(there.dtype).max) + 1, space.ignore_index, space.dtype)
+    for index, title in enumerate(there.names):
+        if title in space.names:
+            place[index] = space.names.index(title)
+    assert len(dataset.samples) == len(expected)
+    for sample, label_map in zip(dataset.samples, expected, strict=True):
+        np.testing.assert_array_equal(place[dataset.read_target(sample)], label_map, name)
+
+
 @pytest.mark.parametrize("kind", ["8 bits", "16 bits", "in files"])
 def test_the_array_is_the_same_at_every_station(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,7 +152,10 @@ def test_the_array_is_the_same_at_every_station(
         np.testing.assert_array_equal(reopened.document.label_map, expected)
         session.corrections.release(sample_id)
     target = tmp_path / "exported"
-    session.export("index-png", target)
+    items, space = session.export_items("corrections")
+    EXPORTERS.get("index-png")().write(items, target, label_space=space)
+    for name in () if kind == "in files" else FORMATS:
+        _reopened_elsewhere(name, items, space, tmp_path, list(corrected.values()))
     session.close()
 
     session = Session(settings)

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from segstudio.core.options import option
 from segstudio.core.pointer import PointerEvent
 from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
-from segstudio.editing.tools._painting import paint_along
+from segstudio.editing.tools._painting import (
+    LIGHTEST_HELP,
+    PRESSURE_CHOICES,
+    PRESSURE_HELP,
+    paint_along,
+)
 
 
 @TOOLS.register("brush")
@@ -27,6 +32,8 @@ class Brush(EditingTool):
 
         size: int = option(20, "Diameter or edge in image pixels.", minimum=1, maximum=2000)
         shape: str = option("round", "Form of the brush.", choices=("round", "square"))
+        pressure: str = option("off", PRESSURE_HELP, choices=PRESSURE_CHOICES)
+        lightest: int = option(10, LIGHTEST_HELP, minimum=0, maximum=100)
 
     def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
         """Paint along the pointer's way."""
@@ -37,4 +44,5 @@ class Brush(EditingTool):
             size=view.options.size,
             shape=view.options.shape,
             value_in=lambda box: value,
+            lightest=view.options.lightest if view.options.pressure == "size" else None,
         )

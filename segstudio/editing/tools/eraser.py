@@ -9,7 +9,12 @@ from segstudio.core.options import option
 from segstudio.core.pointer import PointerEvent
 from segstudio.core.types import BBox, LabelMap
 from segstudio.editing.tool import TOOLS, EditingTool, StrokeGenerator, ToolView
-from segstudio.editing.tools._painting import paint_along
+from segstudio.editing.tools._painting import (
+    LIGHTEST_HELP,
+    PRESSURE_CHOICES,
+    PRESSURE_HELP,
+    paint_along,
+)
 
 
 @TOOLS.register("eraser")
@@ -34,6 +39,8 @@ class Eraser(EditingTool):
             "What it leaves: unlabelled pixels, or what the source layer held.",
             choices=("ignore", "source"),
         )
+        pressure: str = option("off", PRESSURE_HELP, choices=PRESSURE_CHOICES)
+        lightest: int = option(10, LIGHTEST_HELP, minimum=0, maximum=100)
 
     def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
         """Erase along the pointer's way.
@@ -61,4 +68,5 @@ class Eraser(EditingTool):
             size=view.options.size,
             shape=view.options.shape,
             value_in=value_in,
+            lightest=view.options.lightest if view.options.pressure == "size" else None,
         )

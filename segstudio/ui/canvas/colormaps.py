@@ -86,10 +86,11 @@ def look_up(table: NDArray[np.uint32], indices: LabelMap, out: NDArray[np.uint32
     out : ndarray of shape (H, W), uint32
         Where to write; may be a part of a larger array.
     """
-    if indices.dtype == np.uint8 and indices.size > 4096:
+    if indices.dtype == np.uint8 and indices.size and out.strides[-1] == out.itemsize:
         import cv2
 
-        # OpenCV reads the table without first widening a million indices to 64 bits.
-        out[...] = cv2.LUT(indices, table.view(np.int32)[None]).view(np.uint32)
+        # OpenCV reads the table without first widening the indices to 64 bits, and writes where it
+        # is told to.
+        cv2.LUT(indices, table.view(np.int32)[None], out.view(np.int32))
     else:
         out[...] = table[indices]

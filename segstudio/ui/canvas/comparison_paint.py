@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen
 
-from segstudio.core.palette import Color
 from segstudio.ui.canvas.comparison_picture import GridCell
 from segstudio.ui.canvas.comparison_view import HEAD, GridGeometry, GridView
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import theme
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = [
     "BADGE_COLORS",
@@ -61,12 +62,12 @@ class Pointed:
     Attributes
     ----------
     text : str
-    color : (int, int, int) or None
+    color : ClassColor or None
         Of the class.
     """
 
     text: str
-    color: Color | None = None
+    color: ClassColor | None = None
 
 
 def paint_titles(painter: QPainter, geometry: GridGeometry, titles: Sequence[str]) -> None:
@@ -134,9 +135,8 @@ def paint_pointed(painter: QPainter, rect: QRectF, pointed: Pointed) -> None:
     painter.drawText(QRectF(right - width, rect.top() + 1, width, rect.height()), _RIGHT, text)
     if pointed.color is not None:
         swatch = QRectF(right - width - 20, rect.center().y() - 5, 12, 12)
-        painter.fillRect(swatch, QColor(*pointed.color))
-        painter.setPen(QPen(theme().color("faint"), 1))
-        painter.drawRect(swatch)
+        paint_class(painter, swatch, pointed.color)
+        paint_frame(painter, swatch)
 
 
 def paint_cell(

@@ -6,6 +6,7 @@ from segstudio.analysis.side_by_side import ComparedImage, ComparedRun
 from segstudio.core.label_space import LabelSpace
 from segstudio.ui.canvas.comparison_paint import Pointed
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["read_pixel"]
 
@@ -42,7 +43,7 @@ def _pointed(run: ComparedRun, row: int, col: int) -> Pointed:
     if run.labels is None:
         return Pointed("")
     value = int(run.labels[row, col])
-    color = run.space.classes[value].color if value < len(run.space) else None
+    color = ClassColor.of(run.space.classes[value]) if value < len(run.space) else None
     text = _class_name(run.space, value)
     if run.entropy is not None:
         text += f"  H {int(run.entropy[row, col]) / 255:.2f}"

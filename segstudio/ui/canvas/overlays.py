@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segstudio.core.class_style import class_pattern, line_colors
 from segstudio.core.palette import Color
 from segstudio.core.types import BBox, LabelMap
 from segstudio.ui.canvas.colormaps import color_map, look_up, premultiplied
 from segstudio.ui.canvas.layers import Overlay
-from segstudio.ui.canvas.patterns import class_pattern
 from segstudio.ui.canvas.raster import Pixels, Render, halve
 
 __all__ = [
@@ -168,7 +168,7 @@ class LabelOverlay(Overlay):
         colors = np.asarray(self._colors[:size], np.uint8).reshape(-1, 3)
         alpha = self.class_alpha()[:size]
         self._table[: len(colors)] = premultiplied(colors, alpha)
-        self._line_table[: len(colors)] = premultiplied(_line_colors(colors), alpha)
+        self._line_table[: len(colors)] = premultiplied(line_colors(colors), alpha)
 
     def _data(self) -> Sequence[NDArray[Any] | None]:
         return (self._labels,)
@@ -227,14 +227,6 @@ def _averaged(render: Render, shape: tuple[int, ...], level: int, box: BBox, out
     below = np.empty((fine.height, fine.width), np.uint32)
     render(level - 1, fine, below)
     halve(below, out)
-
-
-def _line_colors(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the colours (C, 3) of lines that stand out from fills: dark on light and reverse."""
-    values = colors.astype(np.float32)
-    light = values @ np.array([0.299, 0.587, 0.114], np.float32) > 110.0
-    lines = np.where(light[:, None], values * 0.35, 255.0 - (255.0 - values) * 0.35)
-    return lines.astype(np.uint8)
 
 
 def _edges(labels: LabelMap, box: BBox) -> NDArray[np.bool_]:

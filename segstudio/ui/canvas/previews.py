@@ -113,10 +113,17 @@ class OutlinePreview(QGraphicsItem):
 
 
 class SegmentsPreview(QGraphicsItem):
-    """Thin lines between superpixels."""
+    """Pixels in one colour: thin lines between superpixels, a veil over what is protected.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    color : (int, int, int, int)
+        Red, green, blue, alpha.
+    """
+
+    def __init__(self, color: tuple[int, int, int, int] = _BORDER) -> None:
         super().__init__()
+        self._color = color
         self._box = QRectF()
         self._image = QImage()
         self._pixels: NDArray[Any] | None = None
@@ -134,7 +141,7 @@ class SegmentsPreview(QGraphicsItem):
             The lines, on a grid that is stretched over the box.
         """
         self.prepareGeometryChange()
-        red, green, blue, alpha = _BORDER
+        red, green, blue, alpha = self._color
         line = alpha << 24 | red * alpha // 255 << 16 | green * alpha // 255 << 8
         line |= blue * alpha // 255
         # The image looks into the array's memory, so the array has to live as long.

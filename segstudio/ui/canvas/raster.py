@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QGraphicsItem, QGraphicsObject, QStyleOptionGraphi
 
 from segstudio.core.types import BBox
 
-__all__ = ["Pixels", "Raster", "RasterItem", "Render", "halve"]
+__all__ = ["FRAME_SECONDS", "Pixels", "Raster", "RasterItem", "Render", "halve"]
 
 Pixels = NDArray[np.uint32]
 """(H, W) 0xAARRGGBB, colours premultiplied by alpha."""
@@ -42,14 +42,22 @@ _CHUNK_PIXELS = 1 << 18
 _AT_ONCE = 1 << 16
 """A box of more pixels is coloured when it is painted: several of them then cost what one does."""
 
-_BUDGET = 0.012
-"""Seconds that one repaint colours; what is left comes with the next, the window stays alive."""
+FRAME_SECONDS = 0.012
+"""Seconds for which all layers together colour during one repaint; what is left comes with the
+next, the window stays alive."""
 
 _KEPT = 2
 """Sheets: the level shown and the one shown before, for zooming to and fro."""
 
+_TAKEN_OVER = 1 << 20
+"""Pixels of a strip that is coloured at once when the view moves: panning, not zooming."""
+
 _BUFFER = 1 << 20
 """Buffers are multiples of so many pixels and used again: fresh memory is slow to touch."""
+
+_REUSED = 1 << 22
+"""Pixels up to which a buffer is used again.  To clear a larger one takes longer than a frame; a
+fresh one comes cleared, page by page as it is coloured."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +112,7 @@ class Raster:
     @property
     def pixels(self) -> Pixels:
         """All of level 0, coloured: as large as the image, so rather for small ones."""
-        sheet = self._sheet(0, BBox(0, 0, self._height, self._width))
+        sheet = self._sheet(0, BBox(0, 0, self._height, self._width), math.inf)
         self._settle(sheet, math.inf)
         top, left = -sheet.box.top, -sheet.box.left
         return sheet.pixels[top : top + self._height, left : left + self._width]
@@ -126,8 +134,9 @@ class Raster:
             The picture, valid until the next call; what it shows of the level; whether all of it
             is coloured.
         """
-        sheet = self._sheet(level, box.clipped(*self._level_shape(level)))
-        self._settle(sheet, time.perf_counter() + budget)
+        deadline = time.perf_counter() + budget
+        sheet = self._sheet(level, box.clipped(*self._level_shape(level)), deadline)
+        self._settle(sheet, deadline)
         return sheet.image, sheet.box, sheet.stale is None
 
     def refresh(self, box: BBox | None = None, *, later: bool = False) -> None:
@@ -161,7 +170,7 @@ class Raster:
         step = 1 << level
         return -(-self._height // step), -(-self._width // step)
 
-    def _sheet(self, level: int, box: BBox) -> _Sheet:
+    def _sheet(self, level: int, box: BBox, deadline: float) -> _Sheet:
         """Return a sheet of a level that holds a box, the one there is or a new one."""
         for number, sheet in enumerate(self._sheets):
             if sheet.level == level and _holds(sheet.box, box):
@@ -178,7 +187,7 @@ class Raster:
         old = next((sheet for sheet in self._sheets if sheet.level == level), None)
         sheet = self._new_sheet(level, box)
         if old is not None:
-            self._take_over(sheet, old)
+            self._take_over(sheet, old, deadline)
             self._drop(old)
         self._sheets.insert(0, sheet)
         for late in self._sheets[_KEPT:]:
@@ -188,7 +197,7 @@ class Raster:
     def _new_sheet(self, level: int, box: BBox) -> _Sheet:
         count = max(1, box.height * box.width)
         memory = next((one for one in self._spare if one.size >= count), None)
-        if memory is None or memory.size > 4 * count + _BUFFER:
+        if memory is None or count > _REUSED or memory.size > 4 * count + _BUFFER:
             memory = np.zeros(-(-count // _BUFFER) * _BUFFER, np.uint32)
         else:
             self._spare = [one for one in self._spare if one is not memory]
@@ -200,9 +209,9 @@ class Raster:
 
     def _drop(self, sheet: _Sheet) -> None:
         self._sheets = [one for one in self._sheets if one is not sheet]
-        self._spare = [sheet.memory, *self._spare][:1]
+        self._spare = [one for one in (sheet.memory, *self._spare) if one.size <= _REUSED][:1]
 
-    def _take_over(self, sheet: _Sheet, old: _Sheet) -> None:
+    def _take_over(self, sheet: _Sheet, old: _Sheet, deadline: float) -> None:
         """Copy what two sheets of a level share, and colour now what is little."""
         common = _common(sheet.box, old.box)
         if common is None or old.stale is not None:
@@ -216,9 +225,9 @@ class Raster:
             BBox(common.top, common.right, common.bottom, whole.right),
         ]
         sheet.stale = None
-        deadline = time.perf_counter() + _BUDGET
         for part in (part for part in rest if not part.is_empty):
-            if time.perf_counter() < deadline:
+            small = part.height * part.width <= _TAKEN_OVER
+            if small and time.perf_counter() < deadline:
                 self._write(sheet, part)
             else:
                 sheet.stale = part if sheet.stale is None else sheet.stale.union(part)
@@ -298,6 +307,15 @@ def _within(box: BBox, outer: BBox) -> tuple[slice, slice]:
     )
 
 
+def _left_of_frame(viewport: QWidget | None) -> float:
+    """Return the seconds that a layer may colour in this repaint of a view.
+
+    A view that says in ``frame_ends`` when colouring has to stop shares them among its layers.
+    """
+    ends = getattr(None if viewport is None else viewport.parent(), "frame_ends", None)
+    return FRAME_SECONDS if ends is None else max(0.0, ends - time.perf_counter())
+
+
 class RasterItem(QGraphicsObject):
     """Paints a `Raster` so that image pixel (row, col) covers x col..col+1, y row..row+1.
 
@@ -351,9 +369,6 @@ class RasterItem(QGraphicsObject):
             return
         scale = painter.deviceTransform().m11()
         level = raster.best_level(scale)
-        painter.setRenderHint(
-            QPainter.RenderHint.SmoothPixmapTransform, scale < self._smooth_below and scale != 1.0
-        )
         step = float(1 << level)
         exposed = option.exposedRect.adjusted(-2.0 * step, -2.0 * step, 2.0 * step, 2.0 * step)
         needed = exposed & self.boundingRect()
@@ -363,7 +378,11 @@ class RasterItem(QGraphicsObject):
             math.ceil(needed.bottom() / step),
             math.ceil(needed.right() / step),
         )
-        image, shown, complete = raster.view(level, wanted, budget=_BUDGET)
+        image, shown, complete = raster.view(level, wanted, budget=_left_of_frame(widget))
+        # A picture that comes in parts is drawn quickly; interpolating it each time takes longer
+        # than colouring the next part.
+        smooth = complete and scale < self._smooth_below and scale != 1.0
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
         if not complete:
             self._more.start()
         part = wanted.clipped(shown.bottom, shown.right)

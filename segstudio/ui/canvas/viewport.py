@@ -7,14 +7,16 @@ whatever the desktop's scaling.  The view's edge always falls on a whole device 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QRectF, Signal
-from PySide6.QtGui import QColor, QResizeEvent
+from PySide6.QtGui import QColor, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsView, QWidget
 
 from segstudio.core.types import BBox
+from segstudio.ui.canvas.raster import FRAME_SECONDS
 
 __all__ = ["MAXIMUM_SCALE", "CanvasView", "ViewState"]
 
@@ -55,6 +57,8 @@ class CanvasView(pg.GraphicsView):
     ----------
     view_changed : Signal(ViewState)
         What is shown has moved or changed its size.
+    frame_ends : float
+        `time.perf_counter` at which the layers stop colouring in this repaint.
     """
 
     view_changed = Signal(object)
@@ -64,6 +68,7 @@ class CanvasView(pg.GraphicsView):
         self._image_shape: tuple[int, int] | None = None
         self._left = self._top = 0.0
         self._emitting = False
+        self.frame_ends = 0.0
         super().__init__(parent)
         self.box = pg.ViewBox(
             lockAspect=True, invertY=True, enableMenu=False, enableMouse=False, defaultPadding=0.0
@@ -183,6 +188,11 @@ class CanvasView(pg.GraphicsView):
     def set_background_color(self, color: QColor) -> None:
         """Set what lies around the photograph."""
         self.setBackground(color)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Say until when the layers may colour, then paint."""
+        self.frame_ends = time.perf_counter() + FRAME_SECONDS
+        super().paintEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the middle in the middle, or the whole image in view."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from segstudio.core.types import BBox
-from segstudio.editing.geometry import anchor, mask_bounds, swept_brush
+from segstudio.editing.geometry import (
+    _swept_runs,
+    anchor,
+    mask_bounds,
+    swept_bands,
+    swept_brush,
+)
 
 HEIGHT, WIDTH = 47, 61
 RIM = 1e-5
@@ -87,6 +95,65 @@ def test_wide_brushes_take_the_other_way_to_the_same_pixels() -> None:
     t = np.clip(((rows - a[0]) * d[0] + (cols - a[1]) * d[1]) / (d @ d), 0, 1)
     distance = np.hypot(rows - a[0] - t * d[0], cols - a[1] - t * d[1])
     np.testing.assert_array_equal(mask, distance <= 200.5)
+
+
+def test_small_brushes_take_a_way_of_their_own_to_the_same_pixels() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        size = int(rng.integers(1, 129))
+        start, end = rng.uniform(-40, 110, (2, 2)).tolist()
+        if rng.random() < 0.2:
+            end = [start[0], end[1]] if rng.random() < 0.5 else start
+        expected = np.zeros((HEIGHT, WIDTH), bool)
+        runs = _swept_runs(tuple(start), tuple(end), size, "round", HEIGHT, WIDTH)
+        if runs is not None:
+            top, first, last = runs
+            for row, (begin, stop) in enumerate(zip(first, last, strict=True), start=top):
+                expected[row, begin:stop] = True
+        np.testing.assert_array_equal(covered(tuple(start), tuple(end), size, "round"), expected)
+
+
+@pytest.mark.parametrize("painted", [False, True])
+@pytest.mark.parametrize("shape", ["round", "square"])
+def test_boxes_hold_what_is_swept_once(shape: Any, painted: bool) -> None:
+    rng = np.random.default_rng(5)
+    height, width = 900, 1100
+    for _ in range(60):
+        size = int(rng.integers(100, 800))
+        start, end = rng.uniform(-200, 1200, (2, 2)).tolist()
+        if rng.random() < 0.6:  # a step of a hand
+            end = (np.array(start) + rng.normal(0, 12, 2)).tolist()
+        begin, finish = tuple(start), tuple(end)
+        rest = {"shape": shape, "height": height, "width": width}
+        count = np.zeros((height, width), int)
+        for box, mask in swept_bands(begin, finish, size, painted=painted, **rest):
+            assert mask.shape == (box.height, box.width) and mask.any()
+            count[box.slices] += mask
+        assert count.max(initial=0) <= 1
+        expected = np.zeros((height, width), bool)
+        there = np.zeros((height, width), bool)
+        for full, way in ((expected, (begin, finish)), (there, (begin, begin))):
+            swept = swept_brush(*way, size, **rest)
+            if swept is not None:
+                full[swept[0].slices] = swept[1]
+        got = count > 0
+        if not painted:
+            np.testing.assert_array_equal(got, expected)
+        elif size > 128:
+            np.testing.assert_array_equal(got, expected & ~there)
+        else:  # a small brush need not leave anything out
+            assert not (got & ~expected).any() and not (expected & ~there & ~got).any()
+
+
+@pytest.mark.parametrize("way", [(0.0, 12.0), (12.0, 0.0), (-9.0, 9.0)])
+def test_a_step_of_a_large_brush_looks_at_little_more_than_it_adds(way: Any) -> None:
+    end = 1500.0 + way[0], 1500.0 + way[1]
+    step = {"shape": "round", "height": 3000, "width": 3000, "painted": True}
+    boxes = list(swept_bands((1500.0, 1500.0), end, 2000, **step))
+    added = sum(int(mask.sum()) for _, mask in boxes)
+    looked_at = sum(mask.size for _, mask in boxes)
+    assert added < looked_at < 0.1 * 2000 * 2000
+    assert len(boxes) < 16
 
 
 @pytest.mark.parametrize("shape", ["round", "square"])

@@ -9,6 +9,7 @@ from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.editing.document import MaskDocument
 from segstudio.editing.driver import StrokeDriver
 from segstudio.editing.live_counts import LiveCounts, count_values
+from segstudio.editing.live_scores import LiveConfusion
 from segstudio.editing.tool import TOOLS
 
 
@@ -22,12 +23,15 @@ def test_values_are_counted_and_others_left_out(dtype: type, shape: tuple[int, i
     assert count_values(label_map[:, ::2], 5).sum() == np.count_nonzero(label_map[:, ::2] < 5)
 
 
+@pytest.mark.parametrize("scored", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_counts_follow_strokes_undo_and_redo(dtype: type) -> None:
+def test_counts_follow_strokes_undo_and_redo(dtype: type, scored: bool) -> None:
     start = np.random.default_rng(1).integers(0, 5, (300, 400)).astype(dtype)
     ignore = int(np.iinfo(dtype).max)
     document = MaskDocument(start, ignore_index=ignore, classes=5)
-    live = LiveCounts(document)
+    target = np.random.default_rng(3).integers(0, 5, start.shape).astype(dtype)
+    target[:60] = ignore
+    live = LiveCounts(document, LiveConfusion(target, document) if scored else None)
     rng = np.random.default_rng(2)
     for step in range(30):
         name = str(rng.choice(["brush", "rectangle", "fill"]))

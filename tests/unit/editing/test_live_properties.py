@@ -78,6 +78,7 @@ class _Bench:
         self.document = MaskDocument(self.start, ignore_index=ignore, classes=CLASSES[dtype])
         self.confusion = LiveConfusion(self.target, self.document)
         self.counts = LiveCounts(self.document)
+        self.with_scores = LiveCounts(self.document, self.confusion)
 
     def check(self) -> None:
         """Recount everything without any code of the product."""
@@ -89,6 +90,7 @@ class _Bench:
         np.testing.assert_array_equal(self.confusion.confusion, confusion)
         counts = np.bincount(here.ravel(), minlength=65536)[:classes]
         np.testing.assert_array_equal(self.counts.counts, counts)
+        np.testing.assert_array_equal(self.with_scores.counts, counts)
         assert self.document.fingerprint() == fingerprint(here.copy())
         assert not self.document.in_stroke
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from segstudio.core.errors import LabelValueError, SizeMismatchError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
+from segstudio.editing import live_scores
 from segstudio.editing.live_scores import LiveConfusion
 
 
@@ -91,4 +93,25 @@ def test_large_dense_and_large_sparse_changes(kit: Any, dtype: str) -> None:
     change(noise, rng.random(size) < 0.01)
     change(np.full(size, document.ignore_index), rng.random(size) < 0.9)
     while document.undo() is not None:
+        np.testing.assert_array_equal(live.confusion, live.recount())
+
+
+def test_a_ground_truth_in_a_file_is_let_go_of_after_much_was_looked_at(
+    kit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(live_scores, "release_pages", lambda target: released.append(1))
+    monkeypatch.setattr(live_scores, "_HELD_BYTES", 3 * 256 * 90)
+    start = kit.make_map(0, 2000, 90)
+    stored = np.memmap(tmp_path / "target", np.uint8, "w+", shape=start.shape)
+    stored[:] = kit.make_map(1, 2000, 90)
+    for target, times in ((np.array(stored), 0), (stored, 1)):
+        document = kit.make_document(start)
+        live = LiveConfusion(target, document)
+        released.clear()
+        for top in (0, 0, 300, 0, 600, 300, 900, 900, 1200, 1300):
+            box = BBox(top, 10, top + 40, 80)
+            before = document.label_map[box.slices].copy()
+            document.apply(MaskPatch(box, before, (before + 1) % 5))
+        assert len(released) == times
         np.testing.assert_array_equal(live.confusion, live.recount())

@@ -259,3 +259,20 @@ def test_threads_that_open_one_sample_get_one_correction(
     paint(found[0], 20, 20)
     session.save_correction(sample_id)
     assert not found[0].document.is_dirty
+
+
+def test_strokes_that_were_all_undone_do_not_come_back(
+    session: Session, dataset_folder: Path, tmp_path: Path
+) -> None:
+    sample_id = first_sample(session)
+    correction = session.open_correction(sample_id, source=GROUND_TRUTH)
+    paint(correction, 20, 20)
+    correction.document.undo()
+    session.corrections.release(sample_id)
+    assert session.unsaved_samples() == []
+    again = session.open_correction(sample_id, source=GROUND_TRUTH)
+    assert again.recovered_strokes == 0 and again.document.history.can_redo
+    again.document.redo()
+    assert again.document.is_dirty
+    session.corrections.release(sample_id)
+    assert session.unsaved_samples() == [sample_id]
