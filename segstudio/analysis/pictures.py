@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from segstudio.core.class_style import OWN_COLORS, ClassStyle, draw_patterns
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.palette import Color, apply_palette, color_table
 from segstudio.core.types import Image, LabelMap, Mask
@@ -57,7 +58,13 @@ _DARK_UNLABELLED: Color = (74, 78, 84)
 _DARK_STRIPE: Color = (104, 110, 118)
 
 
-def color_labels(label_map: LabelMap, space: LabelSpace, *, dark: bool = False) -> Image:
+def color_labels(
+    label_map: LabelMap,
+    space: LabelSpace,
+    *,
+    dark: bool = False,
+    style: ClassStyle = OWN_COLORS,
+) -> Image:
     """Return a label map in the colours of its classes; what has none is striped.
 
     Parameters
@@ -66,6 +73,8 @@ def color_labels(label_map: LabelMap, space: LabelSpace, *, dark: bool = False) 
     space : LabelSpace
     dark : bool
         Whether the picture stands on a dark ground.
+    style : ClassStyle
+        Colours and patterns of the classes.
 
     Returns
     -------
@@ -73,12 +82,15 @@ def color_labels(label_map: LabelMap, space: LabelSpace, *, dark: bool = False) 
     """
     import cv2
 
+    colors = style.colors(space.colors)
     if label_map.dtype == np.uint8:
         # A tenth of the time of indexing a table of colours.
-        table = color_table(space.colors)[None]
+        table = color_table(colors)[None]
         picture = cv2.LUT(cv2.merge([label_map] * 3), table).astype(np.uint8, copy=False)
     else:
-        picture = apply_palette(label_map, space.colors)
+        picture = apply_palette(label_map, colors)
+    if style.patterns:
+        draw_patterns(picture, label_map, colors)
     hatch(picture, label_map >= len(space), dark=dark)
     return picture
 

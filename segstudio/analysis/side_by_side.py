@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segstudio.analysis import pictures
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.palette import Color
 from segstudio.core.types import Image, LabelMap
@@ -112,11 +113,14 @@ class CellStyle:
         Whether the grid stands on a dark ground.
     highlight : str or None
         Name of the class that stands out; the others fade into the photograph.
+    classes : ClassStyle
+        Colours and patterns of the classes.
     """
 
     opacity: float = 1.0
     dark: bool = False
     highlight: str | None = None
+    classes: ClassStyle = OWN_COLORS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,10 +141,20 @@ class CellPicture:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry of a legend."""
+    """An entry of a legend.
+
+    Attributes
+    ----------
+    name : str
+    color : (R, G, B)
+        Of a class, its own; a `ClassStyle` says in which it is drawn.
+    class_index : int or None
+        None for what is no class.
+    """
 
     name: str
     color: Color
+    class_index: int | None = None
 
 
 def draw_cell(
@@ -190,7 +204,7 @@ def _labels(
 ) -> CellPicture:
     if label_map is None or space is None:
         return CellPicture(None, missing)
-    picture = pictures.color_labels(label_map, space, dark=style.dark)
+    picture = pictures.color_labels(label_map, space, dark=style.dark, style=style.classes)
     picture = pictures.blend(compared.image, picture, style.opacity)
     if style.highlight is not None:
         chosen = [entry.index for entry in space.classes if entry.name == style.highlight]
@@ -278,7 +292,7 @@ def classes_present(compared: ComparedImage) -> tuple[Key, ...]:
     for space, present in found.values():
         for entry in space.classes:
             if present[entry.index]:
-                keys[Key(entry.name, entry.color)] = None
+                keys[Key(entry.name, entry.color, entry.index)] = None
     return tuple(keys)
 
 

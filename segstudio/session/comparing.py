@@ -16,7 +16,7 @@ from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import LabelMap
 from segstudio.datasets.images import read_source_map
 from segstudio.session.agreement import RunAgreements
-from segstudio.session.agreement_job import AgreementJobs
+from segstudio.session.thread_jobs import Progress, ThreadJobs
 
 if TYPE_CHECKING:
     from segstudio.session.analysis import Analysis
@@ -35,7 +35,7 @@ class Comparisons:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.jobs = AgreementJobs(session)
+        self.jobs = ThreadJobs(session)
         self._lock = threading.RLock()
         self._generation = -1
         self._agreements: RunAgreements | None = None
@@ -159,7 +159,18 @@ class Comparisons:
         UsageError
             When there is no such run, or no dataset is open.
         """
-        return self.jobs.start(self._current(), runs)
+        self.jobs.cancel_all()  # a new question ends the one before
+        agreements = self._current()
+        missing = agreements.missing(runs)
+        if not missing:
+            return None
+
+        def work(progress: Progress) -> str:
+            counted = agreements.count(missing, is_cancelled=lambda: progress.cancelled)
+            return progress.count_each(counted, "compared")
+
+        title = f"Agreement of {len(runs)} runs"
+        return self.jobs.start(title, len(missing), work, unit="compared")
 
     def consensus(self, runs: Sequence[str]) -> Consensus:
         """Return the agreement of these runs as far as it is counted; no pixel is read."""

@@ -27,6 +27,7 @@ from segstudio.analysis.side_by_side import (
     draw_cell,
 )
 from segstudio.core.atomic import write_bytes
+from segstudio.core.class_style import OWN_COLORS, ClassStyle, line_colors, pattern_tile
 from segstudio.core.errors import UsageError
 from segstudio.core.palette import hex_color
 from segstudio.core.types import BBox
@@ -65,6 +66,8 @@ class GridFigure:
         The part of the image that is drawn; None is all of it.
     remarks : mapping of str to str
         What stands beside a run's name, such as its score.
+    classes : ClassStyle
+        Colours and patterns of the classes.
     """
 
     compared: ComparedImage
@@ -72,6 +75,7 @@ class GridFigure:
     opacity: float = 1.0
     part: BBox | None = None
     remarks: Mapping[str, str] = field(default_factory=dict)
+    classes: ClassStyle = OWN_COLORS
 
 
 def write_grid_figure(
@@ -232,9 +236,8 @@ class _Page:
         )
 
     def _picture_at(self, left: float, top: float, row: int, column: Column) -> None:
-        drawn = draw_cell(
-            self._content.compared, row, column, CellStyle(opacity=self._content.opacity)
-        )
+        style = CellStyle(opacity=self._content.opacity, classes=self._content.classes)
+        drawn = draw_cell(self._content.compared, row, column, style)
         width, height = self._picture
         box = self._box(left, top, width, height)
         axes = self.figure.add_axes(box)
@@ -274,21 +277,22 @@ class _Page:
             left += width
 
     def _draw_legend(self, top: float) -> None:
-        from matplotlib.patches import Rectangle
-
         for left, line, key in self._legend:
             y = top + line * _LEGEND_LINE
-            x0, y0, width, height = self._box(left, y, _SWATCH, _SWATCH)
-            self.figure.add_artist(
-                Rectangle(
-                    (x0, y0),
-                    width,
-                    height,
-                    facecolor=hex_color(key.color),
-                    edgecolor=_GREY,
-                    linewidth=0.4,
-                )
-            )
+            axes = self.figure.add_axes(self._box(left, y, _SWATCH, _SWATCH))
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_color(_GREY)
+                spine.set_linewidth(0.4)
+            style, index = self._content.classes, key.class_index
+            color = key.color if index is None else style.color(index, key.color)
+            axes.set_facecolor(hex_color(color))
+            if style.patterns and index is not None and pattern_tile(index).any():
+                tile = np.full((16, 16, 3), color, np.uint8)
+                lines = np.tile(pattern_tile(index), (2, 2))
+                tile[lines] = line_colors(np.array([color], np.uint8))[0]
+                axes.imshow(tile, aspect="auto", interpolation="none" if self._vector else "auto")
             self._text(left + _SWATCH + 0.07, y - 0.015, _short(key.name), 8)
 
     def _box(self, left: float, top: float, width: float, height: float) -> Any:

@@ -6,33 +6,41 @@ predicted by the model before and after, and only they decide whether the result
 
 from __future__ import annotations
 
-import math
-import tempfile
+import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.atomic import make_folder
-from segstudio.core.errors import TrainingError, UsageError
+from segstudio.core.errors import (
+    CancelledError,
+    SegStudioError,
+    TrainingError,
+    UsageError,
+)
 from segstudio.core.label_space import LabelSpace
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.images import read_image_size
 from segstudio.project.layout import ProjectLayout
 from segstudio.project.store import Store
 from segstudio.session.beginnings import GROUND_TRUTH
+from segstudio.session.finetune_folder import working_folder
+from segstudio.session.finetune_report import ClassChange, FinetuneReport, compare
 
 if TYPE_CHECKING:
     from segstudio.checkpoints.opening import Checkpoint
     from segstudio.training.finetune import CorrectedImages, CorrectedSample
     from segstudio.training.finetune_options import FinetuneOptions
 
-__all__ = ["ClassChange", "FinetuneReport", "FinetuneRequest", "finetune"]
+__all__ = ["STOPPED", "ClassChange", "FinetuneReport", "FinetuneRequest", "finetune"]
+
+STOPPED = "The fine-tuning was stopped; start it again with the same choices to go on."
+"""What a stopped one says; the output is as it was."""
 
 Report = Callable[[str, int, int, float | None], None]
 """Receives what is being done, steps done, steps in all, and the seconds left or None."""
@@ -64,80 +72,22 @@ class FinetuneRequest:
     replace_better: bool = False
 
 
-@dataclass(frozen=True)
-class ClassChange:
-    """IoU of a class on the held-out images, None where it is not defined.
-
-    ``interval`` is that of the difference: 95 %, paired bootstrap over the images.
-    """
-
-    name: str
-    before: float | None
-    after: float | None
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class FinetuneReport:
-    """What a fine-tuning came to.
-
-    Attributes
-    ----------
-    output : Path or None
-        The checkpoint, None when the result was worse and was not kept.
-    learned, held_out : tuple of str
-        Ids of the samples.
-    mean : ClassChange
-        The mean IoU, 0..1.
-    classes : tuple of ClassChange
-        Those that appear on the held-out images or in their predictions.
-    seconds : float
-    reason : str
-        One sentence: what was decided and why.
-    """
-
-    output: Path | None
-    learned: tuple[str, ...]
-    held_out: tuple[str, ...]
-    mean: ClassChange
-    classes: tuple[ClassChange, ...] = field(default=())
-    seconds: float = 0.0
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready mapping."""
-
-        def change(entry: ClassChange) -> dict[str, Any]:
-            interval = None if entry.interval is None else list(entry.interval)
-            return {
-                "name": entry.name,
-                "before": entry.before,
-                "after": entry.after,
-                "difference_interval": interval,
-            }
-
-        return {
-            "output": None if self.output is None else str(self.output),
-            "learned": list(self.learned),
-            "held_out": list(self.held_out),
-            "miou": change(self.mean),
-            "classes": [change(entry) for entry in self.classes],
-            "seconds": self.seconds,
-            "reason": self.reason,
-        }
-
-
 def finetune(
     request: FinetuneRequest, report: Report, *, cancelled: Callable[[], bool] = lambda: False
 ) -> FinetuneReport:
     """Fine-tune a model on the corrections of a project; runs networks in this process.
 
+    Stopped or killed, the same request goes on where it was; one of other corrections or options
+    starts again.
+
     Raises
     ------
     TrainingError
         When there are too few corrections, or they are of other classes than the model's.
+    UsageError
+        When the output cannot be what it is to become, or is being written by another fine-tuning.
     CancelledError
-        When ``cancelled`` answered true; nothing is written.
+        When ``cancelled`` answered true; the output is as it was.
     SegStudioError
         When the model, an image or a correction cannot be read, or the result cannot be written.
     """
@@ -147,26 +97,83 @@ def finetune(
 
     started = time.monotonic()
     _check_output(request.output)
-    path = find_model(request.model)
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_checkpoint(find_model(request.model))
     space = _label_space(checkpoint)
+    there = _model_there(request, checkpoint, space)
     samples = _collect(request, checkpoint, space)
     learned, judges = split_held_out(samples, request.options.held_out)
     judging = CorrectedImages(judges, space, pixels="all")
-    before = _confusions(checkpoint, judging, request.options.device, "before", report, cancelled)
-    make_folder(request.output.parent)
-    with tempfile.TemporaryDirectory(prefix=".finetune-", dir=request.output.parent) as folder:
-        best = _train(request, checkpoint, space, learned, judges, Path(folder), report, cancelled)
-        tuned = open_checkpoint(best)
-        after = _confusions(tuned, judging, request.options.device, "after", report, cancelled)
-        result = _judge(request, space, learned, judges, before, after)
-        result = _kept(request, result, best, time.monotonic() - started)
-    return result
+
+    def judge(model: Checkpoint, which: str) -> NDArray[np.int64]:
+        stage = f"Judging the model {which}"
+        return _confusions(model, judging, request.options.device, stage, report, cancelled)
+
+    before = judge(checkpoint, "before")
+    standing = judge(there, "that is there") if there is not None else before
+    with working_folder(request.output, _identity(request, checkpoint, learned, judges)) as folder:
+        best = _train(request, checkpoint, space, learned, judges, folder, report, cancelled)
+        after = judge(open_checkpoint(best), "after")
+        result = compare(
+            space,
+            before,
+            after,
+            output=request.output,
+            learned=[sample.sample_id for sample in learned],
+            held_out=[sample.sample_id for sample in judges],
+        )
+        return _kept(request, result, best, standing, time.monotonic() - started)
 
 
 def _check_output(path: Path) -> None:
     if path.suffix != ".safetensors":
         raise UsageError(f"The result is a .safetensors file; {path} is called otherwise.")
+
+
+def _model_there(
+    request: FinetuneRequest, checkpoint: Checkpoint, space: LabelSpace
+) -> Checkpoint | None:
+    """Return the model that the result would replace, None when there is no other one."""
+    from segstudio.checkpoints.opening import open_checkpoint
+
+    output = request.output
+    if request.replace_better or not output.exists() or output.samefile(checkpoint.path):
+        return None
+    try:
+        found: Checkpoint | None = open_checkpoint(output)
+    except SegStudioError:
+        found = None
+    if found is None or found.label_space is None or found.label_space.names != space.names:
+        raise UsageError(
+            f"{output} exists and is no model of {space.name} that the result could be compared "
+            "with; name another file."
+        )
+    return found
+
+
+def _identity(
+    request: FinetuneRequest,
+    checkpoint: Checkpoint,
+    learned: list[CorrectedSample],
+    judges: list[CorrectedSample],
+) -> dict[str, Any]:
+    """Return what has to be the same when a fine-tuning is gone on with."""
+
+    def version(path: Path | None) -> list[Any] | None:
+        if path is None:
+            return None
+        status = path.stat()
+        return [str(path), status.st_size, status.st_mtime_ns]
+
+    options = dataclasses.asdict(request.options)
+    return {
+        "model": version(checkpoint.path),
+        "options": {key: value for key, value in options.items() if key != "device"},
+        "learned": [
+            [sample.sample_id, version(sample.label_path), version(sample.predicted_path)]
+            for sample in learned
+        ],
+        "held_out": [sample.sample_id for sample in judges],
+    }
 
 
 def _label_space(checkpoint: Checkpoint) -> LabelSpace:
@@ -239,12 +246,11 @@ def _confusions(
     checkpoint: Checkpoint,
     data: CorrectedImages,
     device: str,
-    when: str,
+    stage: str,
     report: Report,
     cancelled: Callable[[], bool],
 ) -> NDArray[np.int64]:
     """Return the (S, C, C + 1) confusions of the held-out images, as a run predicts them."""
-    from segstudio.core.errors import CancelledError
     from segstudio.inference.model import Model
     from segstudio.metrics.confusion import confusion_matrix
 
@@ -252,9 +258,9 @@ def _confusions(
     space = data.label_space
     found = []
     for index in range(len(data)):
-        report(f"Judging the model {when}", index, len(data), None)
+        report(stage, index, len(data), None)
         if cancelled():
-            raise CancelledError("The fine-tuning was stopped; nothing was written.")
+            raise CancelledError(STOPPED)
         image, target = data.read_whole(index)
         prediction = model.predict(image).label_map.astype(space.dtype)
         found.append(
@@ -273,7 +279,6 @@ def _train(
     report: Report,
     cancelled: Callable[[], bool],
 ) -> Path:
-    from segstudio.core.errors import CancelledError
     from segstudio.training.finetune import CorrectedImages, frozen_parts
     from segstudio.training.plan import TrainPlan, TrainProgress
     from segstudio.training.trainer import train
@@ -310,58 +315,29 @@ def _train(
     try:
         return train(plan, told, cancelled=cancelled)
     except CancelledError as error:
-        raise CancelledError("The fine-tuning was stopped; nothing was written.") from error
-
-
-def _judge(
-    request: FinetuneRequest,
-    space: LabelSpace,
-    learned: list[CorrectedSample],
-    judges: list[CorrectedSample],
-    before: NDArray[np.int64],
-    after: NDArray[np.int64],
-) -> FinetuneReport:
-    from segstudio.metrics.scores import bootstrap_interval, iou, mean_iou
-
-    def change(name: str, old: Any, new: Any, low: Any, high: Any) -> ClassChange:
-        values = [float(value) for value in (old, new, low, high)]
-        old, new, low, high = (value if math.isfinite(value) else None for value in values)
-        interval = None if low is None or high is None else (low, high)
-        return ClassChange(name, old, new, interval)
-
-    sums = before.sum(0), after.sum(0)
-    mean_low, mean_high = bootstrap_interval(after, mean_iou, other=before)
-    lows, highs = bootstrap_interval(after, iou, other=before)
-    each = [iou(entry) for entry in sums]
-    classes = tuple(
-        change(name, each[0][index], each[1][index], lows[index], highs[index])
-        for index, name in enumerate(space.names)
-        if np.isfinite(each[0][index]) or np.isfinite(each[1][index])
-    )
-    means = [float(mean_iou(entry)) for entry in sums]
-    return FinetuneReport(
-        request.output,
-        tuple(sample.sample_id for sample in learned),
-        tuple(sample.sample_id for sample in judges),
-        change("mean IoU", means[0], means[1], mean_low, mean_high),
-        classes,
-    )
+        raise CancelledError(STOPPED) from error
 
 
 def _kept(
-    request: FinetuneRequest, result: FinetuneReport, best: Path, seconds: float
+    request: FinetuneRequest,
+    result: FinetuneReport,
+    best: Path,
+    standing: NDArray[np.int64],
+    seconds: float,
 ) -> FinetuneReport:
-    """Write the checkpoint when it is better, or wanted all the same."""
-    import dataclasses
-
+    """Write the checkpoint when it is better than what stands, or wanted all the same."""
     from segstudio.checkpoints.native import load_native, save_native
+    from segstudio.metrics.scores import mean_iou
 
     before, after = result.mean.before or 0.0, result.mean.after or 0.0
-    count = len(result.held_out)
+    there = float(np.nan_to_num(mean_iou(standing.sum(0))))
     figures = (
-        f"mean IoU {100 * before:.2f} before, {100 * after:.2f} after on {count} held-out images"
+        f"mean IoU {100 * before:.2f} before, {100 * after:.2f} after on "
+        f"{len(result.held_out)} held-out images"
     )
-    if after <= before and not request.replace_better:
+    if there != before:
+        figures += f", {100 * there:.2f} of the model that was there"
+    if after <= max(before, there) and not request.replace_better:
         reason = f"The result is not better ({figures}), so {request.output} was not written."
         return dataclasses.replace(result, output=None, seconds=seconds, reason=reason)
     checkpoint = load_native(best)

@@ -174,6 +174,7 @@ def _parts(model: Model) -> ModelParts:
             colors[index] if index < len(colors) else _VOID_COLOR
             for index in model.checkpoint.output_classes
         ),
+        tuple(model.checkpoint.output_classes),
     )
 
 

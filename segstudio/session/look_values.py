@@ -121,6 +121,8 @@ class ModelParts:
         Class name of each output.
     colors : tuple of (R, G, B)
         Of each output.
+    indices : tuple of int
+        Class index of each output in the model's label space.
     """
 
     title: str
@@ -130,6 +132,7 @@ class ModelParts:
     no_stages: str | None
     outputs: tuple[str, ...]
     colors: tuple[Color, ...]
+    indices: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from segstudio import __version__
 from segstudio.analysis.compare import ClassDelta, Comparison, SamplePair
 from segstudio.analysis.ood import Detection, detect, score_categories
 from segstudio.analysis.ood_report import OodRun
-from segstudio.core.palette import hex_color
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.project.records import RunRecord
 from segstudio.session import report_plots
 from segstudio.session.report_markup import (
@@ -31,6 +31,7 @@ from segstudio.session.report_markup import (
     percent,
     text_cell,
 )
+from segstudio.session.report_pictures import swatch_css
 from segstudio.session.report_sections import pixels_cell, plot_grid
 
 __all__ = [
@@ -55,7 +56,9 @@ _PACKAGES = (
 )
 
 
-def comparison_section(comparison: Comparison, notes: Notes, name: str) -> str:
+def comparison_section(
+    comparison: Comparison, notes: Notes, name: str, style: ClassStyle = OWN_COLORS
+) -> str:
     """Return two runs side by side with their differences."""
     first, second = comparison.pooled
     runs = [escape(run) for run in comparison.runs]
@@ -80,9 +83,10 @@ def comparison_section(comparison: Comparison, notes: Notes, name: str) -> str:
     reach = max((abs(value) for entry in comparison.classes for value in _ends(entry)), default=1.0)
     columns_of_classes = [Column("class", False), *(Column(f"{run}<br>IoU %") for run in runs)]
     columns_of_classes += [Column("difference"), Column("", False), Column("95 % interval")]
+    colors = comparison.label_space.colors
     classes = [
         [
-            text_cell(entry.name, swatch=hex_color(comparison.label_space.colors[entry.index])),
+            text_cell(entry.name, swatch=swatch_css(style, entry.index, colors[entry.index])),
             number_cell(entry.iou[0]),
             number_cell(entry.iou[1]),
             _difference(entry.delta, entry.interval),

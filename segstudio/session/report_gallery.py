@@ -5,8 +5,6 @@ Photograph, prediction, ground truth and entropy come from the files that a run 
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PilImage
 
 from segstudio.analysis.tables import RunTable
+from segstudio.core.class_style import OWN_COLORS, ClassStyle, draw_patterns
 from segstudio.core.errors import SegStudioError, SizeMismatchError, UsageError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.palette import apply_palette, hex_color
@@ -25,9 +23,10 @@ from segstudio.core.types import Image, LabelMap
 from segstudio.datasets.images import read_source_map
 from segstudio.project.layout import ProjectLayout
 from segstudio.session.report_markup import escape
+from segstudio.session.report_pictures import encode_picture, swatch_css
 from segstudio.session.targets import TargetReader
 
-__all__ = ["PANELS", "Gallery", "Shown", "choose_failures", "encode_picture"]
+__all__ = ["PANELS", "Gallery", "Shown", "choose_failures"]
 
 PANELS = ("photograph", "prediction", "ground truth", "entropy")
 _UNLABELLED = (205, 210, 216)
@@ -92,9 +91,19 @@ class Gallery:
         How the run meets the ground truth.
     layout : ProjectLayout
     run : str
+    style : ClassStyle
+        Colours and patterns of the classes.
     """
 
-    def __init__(self, reader: TargetReader, layout: ProjectLayout, run: str) -> None:
+    def __init__(
+        self,
+        reader: TargetReader,
+        layout: ProjectLayout,
+        run: str,
+        *,
+        style: ClassStyle = OWN_COLORS,
+    ) -> None:
+        self._style = style
         self._reader, self._layout, self._run = reader, layout, run
         self._kept: tuple[str, tuple[Image, LabelMap, LabelMap, NDArray[np.uint8]]] | None = None
 
@@ -147,8 +156,8 @@ class Gallery:
             present |= found > 0
         pictures = (
             encode_picture(_reduced(photo), lossy=True),
-            encode_picture(_colored(prediction, space), lossy=False),
-            encode_picture(_colored(target, space), lossy=False),
+            encode_picture(_colored(prediction, space, self._style), lossy=False),
+            encode_picture(_colored(target, space, self._style), lossy=False),
             encode_picture(_heat(_reduced(entropy)), lossy=True),
         )
         name = escape(shown.sample_id)
@@ -159,8 +168,9 @@ class Gallery:
         )
         swatch = ""
         if shown.class_index is not None:
-            color = hex_color(space.colors[shown.class_index])
-            swatch = f'<i class="swatch" style="background:{color}"></i>'
+            index = shown.class_index
+            css = swatch_css(self._style, index, space.colors[index])
+            swatch = f'<i class="swatch" style="background:{css}"></i>'
         return (
             f'<figure class="row"><figcaption>{swatch}<b>{escape(shown.caption)}</b> · {name}'
             f'{escape(remark)}</figcaption><div class="panels">{images}</div></figure>'
@@ -190,8 +200,8 @@ class Gallery:
 
     def _legend(self, present: NDArray[np.bool_]) -> str:
         entries = [
-            f'<span><i class="swatch" style="background:{hex_color(entry.color)}"></i>'
-            f"{escape(entry.name)}</span>"
+            f'<span><i class="swatch" style="background:'
+            f'{swatch_css(self._style, entry.index, entry.color)}"></i>{escape(entry.name)}</span>'
             for entry in self._reader.space.classes
             if present[entry.index]
         ]
@@ -261,12 +271,15 @@ def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _colored(label_map: LabelMap, space: LabelSpace) -> Image:
+def _colored(label_map: LabelMap, space: LabelSpace, style: ClassStyle) -> Image:
     # Classes have no average: the nearest pixel stands for its surroundings.
     size = _small_size(label_map.shape)
     if size is not None:
         label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    picture = apply_palette(label_map, space.colors)
+    colors = style.colors(space.colors)
+    picture = apply_palette(label_map, colors)
+    if style.patterns:
+        draw_patterns(picture, label_map, colors)
     picture[label_map == space.ignore_index] = _UNLABELLED
     return picture
 
@@ -274,15 +287,3 @@ def _colored(label_map: LabelMap, space: LabelSpace) -> Image:
 def _heat(levels: NDArray[np.uint8]) -> Image:
     colored = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
     return np.ascontiguousarray(colored[..., ::-1]).astype(np.uint8, copy=False)
-
-
-def encode_picture(picture: Image, *, lossy: bool) -> str:
-    """Return a ``data:`` address of an RGB picture: a JPEG, or a PNG with every pixel as it is."""
-    buffer = io.BytesIO()
-    image = PilImage.fromarray(np.ascontiguousarray(picture))
-    if lossy:
-        image.save(buffer, "JPEG", quality=82)
-    else:
-        image.save(buffer, "PNG", optimize=True)
-    kind = "jpeg" if lossy else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -14,6 +14,7 @@ from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.analysis.ood_report import OodRun
 from segstudio.analysis.tables import build_run_table
 from segstudio.core.atomic import write_text
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.core.errors import CancelledError, UsageError
 from segstudio.datasets.base import Dataset
 from segstudio.metrics.definitions import DEFINITIONS
@@ -109,12 +110,15 @@ class ReportSource:
         The project that holds the runs.
     mapping : LabelMapping, callable or None
         Between the dataset's label space and the models'.
+    style : ClassStyle
+        Colours and patterns of the classes.
     """
 
     dataset: Dataset
     store: Store
     layout: ProjectLayout
     mapping: MappingSource = None
+    style: ClassStyle = OWN_COLORS
 
 
 def write_html_report(
@@ -218,6 +222,7 @@ def _run_sections(
     several = len(report.runs) > 1
     of, at = (f" · {run.run}", f"-{number}") if several else ("", "")
     space = report.label_space
+    style = OWN_COLORS if source is None else source.style
 
     def section(anchor: str, heading: str, content: str) -> Section:
         # The contents lead to the first section of each of several runs.
@@ -225,8 +230,12 @@ def _run_sections(
         return Section(anchor + at, heading + of, content, link)
 
     sections = [
-        section("classes", "Classes", class_section(space, run, notes)),
-        section("confusion", "Confusion", confusion_section(space, run, notes, f"confusion{at}")),
+        section("classes", "Classes", class_section(space, run, notes, style)),
+        section(
+            "confusion",
+            "Confusion",
+            confusion_section(space, run, notes, f"confusion{at}", style),
+        ),
         section("plots", "Distributions", plots_section(run, notes, f"plots{at}")),
     ]
     if source is None:
@@ -256,7 +265,7 @@ def _pictures(
     assert reader is not None  # it was scored, so there is ground truth
     samples, _ = read_run_counts(reader, source.store, source.layout, run.run)
     table = build_run_table(samples, len(reader.space))
-    gallery = Gallery(reader, source.layout, run.run)
+    gallery = Gallery(reader, source.layout, run.run, style=source.style)
     known = sorted(
         (entry for entry in run.per_sample if entry.miou == entry.miou),
         key=lambda entry: entry.miou,
@@ -291,7 +300,7 @@ def _comparisons(report: EvaluationReport, source: ReportSource, notes: Notes) -
             # They have no image in common: that is said, and the rest of the report stands.
             parts.append(f"{heading}\n<p>{escape(error)}</p>")
             continue
-        text = comparison_section(comparison, notes, f"scatter-{number}")
+        text = comparison_section(comparison, notes, f"scatter-{number}", source.style)
         parts.append(f"{heading}\n{text}")
     return "\n".join(parts)
 

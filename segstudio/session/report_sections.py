@@ -11,8 +11,8 @@ import numpy as np
 
 from segstudio.analysis.objects import SIZE_EDGES
 from segstudio.analysis.taxonomy import ErrorKind
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.core.label_space import LabelSpace
-from segstudio.core.palette import hex_color
 from segstudio.metrics import uncertainty
 from segstudio.metrics.detection import by_class
 from segstudio.metrics.report import EvaluationReport, RunReport
@@ -32,6 +32,7 @@ from segstudio.session.report_markup import (
     percent,
     text_cell,
 )
+from segstudio.session.report_pictures import swatch_css
 
 __all__ = [
     "class_section",
@@ -143,7 +144,9 @@ def _known(run: RunReport, name: str) -> float:
     return math.nan if run.uncertainty is None else float(getattr(run.uncertainty, name))
 
 
-def class_section(space: LabelSpace, run: RunReport, notes: Notes) -> str:
+def class_section(
+    space: LabelSpace, run: RunReport, notes: Notes, style: ClassStyle = OWN_COLORS
+) -> str:
     """Return the table of classes with bars and intervals."""
     columns = [
         Column("class", False),
@@ -162,7 +165,7 @@ def class_section(space: LabelSpace, run: RunReport, notes: Notes) -> str:
     rows = []
     for entry in run.classes:
         row = [
-            text_cell(entry.name, swatch=hex_color(space.colors[entry.index])),
+            text_cell(entry.name, swatch=swatch_css(style, entry.index, space.colors[entry.index])),
             number_cell(entry.iou),
             bar_cell(entry.iou, entry.iou_interval),
             Cell(interval(entry.iou_interval), entry.iou_interval[0]),
@@ -181,7 +184,13 @@ def pixels_cell(count: int) -> Cell:
     return number_cell(count, f"{count:,}")
 
 
-def confusion_section(space: LabelSpace, run: RunReport, notes: Notes, name: str) -> str:
+def confusion_section(
+    space: LabelSpace,
+    run: RunReport,
+    notes: Notes,
+    name: str,
+    style: ClassStyle = OWN_COLORS,
+) -> str:
     """Return the confusion matrix and the largest confusions."""
     svg, left_out = report_plots.plot_confusion(run.confusion, space.names, name)
     if svg is None:
@@ -201,7 +210,9 @@ def confusion_section(space: LabelSpace, run: RunReport, notes: Notes, name: str
         if count:
             rows.append(
                 [
-                    text_cell(names[target], swatch=hex_color(space.colors[target])),
+                    text_cell(
+                        names[target], swatch=swatch_css(style, target, space.colors[target])
+                    ),
                     text_cell(names[predicted]),
                     pixels_cell(count),
                     number_cell(count / int(targets[target])),

@@ -73,6 +73,14 @@ class SampleRegions:
     total: int
     maps: ReviewMaps
 
+    def after(self, here: ReviewRegion | None) -> ReviewRegion | None:
+        """Return the open region after one of them, by rank; the first after None, if any."""
+        if here is None:
+            return self.open[0] if self.open else None
+        order = (-here.weight, here.anchor)
+        later = [region for region in self.open if (-region.weight, region.anchor) > order]
+        return later[0] if later else None
+
 
 class Reviews:
     """What the review queue asks of a session; its methods read files and may run in any thread.

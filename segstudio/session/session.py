@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -17,12 +17,11 @@ from segstudio.core.types import Image, LabelMap
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.large import Progress, read_ids
 from segstudio.datasets.opening import open_dataset
-from segstudio.exporters.base import EXPORTERS, ExportItem
+from segstudio.exporters.base import ExportItem
 from segstudio.inference.catalogue import ModelInfo
 from segstudio.project.layout import LAYERS, MORE_LAYERS, ProjectLayout, choose_project_folder
 from segstudio.project.opening import open_store, repair_store
 from segstudio.project.store import RunRecord, Store
-from segstudio.session.agreement_job import AgreementJobs
 from segstudio.session.comparing import Comparisons
 from segstudio.session.corrections import Correction, Corrections
 from segstudio.session.downloads import Downloads
@@ -101,8 +100,8 @@ class Session(SessionNumbers):
         self.reviews = Reviews(self)
         self.finetunes = Finetunes(self)
         self.studies = Studies(self)
-        self._of_dataset: tuple[AgreementJobs | ErrorJobs | ThreadJobs, ...] = (
-            self._error_jobs,
+        self._of_dataset: tuple[ThreadJobs, ...] = (
+            self._error_jobs.jobs,
             self.comparisons.jobs,
             self.reviews.jobs,
             self.transfers.jobs,
@@ -137,8 +136,9 @@ class Session(SessionNumbers):
         folder, note = choose_project_folder(dataset.root, project)
         store, damage = open_store(ProjectLayout(folder).database)
         with self._lock:
-            for part in (self._jobs, *self._of_dataset):
-                part.cancel_all()
+            self._jobs.cancel_all()
+            for jobs in self._of_dataset:
+                jobs.cancel_all()
             self._close_project()
             self._generation += 1
             self.dataset, self._store = dataset, store
@@ -217,13 +217,14 @@ class Session(SessionNumbers):
         dataset = self._opened()
         return dataset.read_levels(dataset.sample(sample_id), progress)
 
-    def read_target(self, sample_id: str) -> LabelMap | None:
+    def read_target(self, sample_id: str, progress: Progress | None = None) -> LabelMap | None:
         """Return a sample's ground truth as a label map, None when it has none."""
         dataset = self._opened()
         sample = dataset.sample(sample_id)
         if sample.target_path is None:
             return None
-        return dataset.read_target(sample, dataset.label_space or self.label_space)
+        space = dataset.label_space or self.label_space
+        return dataset.read_target(sample, space, progress=progress)
 
     # -- models and runs --------------------------------------------------------------------
 
@@ -343,42 +344,6 @@ class Session(SessionNumbers):
         return self.corrections.save(sample_id)
 
     # -- export -----------------------------------------------------------------------------
-
-    def export(
-        self,
-        exporter: str,
-        destination: Path,
-        *,
-        what: str = "corrections",
-        options: Any = None,
-        existing: Literal["refuse", "replace", "keep"] = "refuse",
-    ) -> list[Path]:
-        """Write label maps in a form that others read; `transfers` does it in a job.
-
-        Parameters
-        ----------
-        exporter : str
-            Name in the registry of exporters.
-        destination : Path
-            A folder.
-        what : str
-            "corrections", "ground-truth" or "prediction:RUN".
-        options : Options, optional
-            Of the exporter.
-        existing : {"refuse", "replace", "keep"}
-            What happens to files that are already there; see `Exporter.write`.
-
-        Raises
-        ------
-        UsageError
-            When there is nothing to export, or a file exists already and that is refused.
-        WriteError
-            When a file cannot be written.
-        """
-        items, space = self.export_items(what)
-        return EXPORTERS.get(exporter)().write(
-            items, destination, label_space=space, options=options, existing=existing
-        )
 
     def export_items(
         self, what: str, *, mapping: LabelMapping | None = None

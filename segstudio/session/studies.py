@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.core.errors import CancelledError, SegStudioError, UsageError
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.project.layout import PROJECT_FOLDER, ProjectLayout
@@ -151,7 +152,9 @@ class Studies:
 
     # -- reports ----------------------------------------------------------------------------
 
-    def start_report(self, runs: Sequence[str], folder: Path) -> str:
+    def start_report(
+        self, runs: Sequence[str], folder: Path, *, style: ClassStyle = OWN_COLORS
+    ) -> str:
         """Write a report of runs as a job and return its id; error regions are found first.
 
         Raises
@@ -170,12 +173,17 @@ class Studies:
         total = sum(len(part) for part in missing.values()) + 1  # the page itself
 
         def work(progress: Progress) -> str:
-            return self._write_report(runs, folder, missing, progress)
+            return self._write_report(runs, folder, missing, progress, style)
 
         return self.jobs.start(f"Report of {', '.join(runs)}", total, work, unit="analysed")
 
     def _write_report(
-        self, runs: Sequence[str], folder: Path, missing: dict[str, list[str]], progress: Progress
+        self,
+        runs: Sequence[str],
+        folder: Path,
+        missing: dict[str, list[str]],
+        progress: Progress,
+        style: ClassStyle,
     ) -> str:
         from segstudio.session.report_files import write_report
         from segstudio.session.report_html import ReportSource, write_html_report
@@ -197,7 +205,7 @@ class Studies:
         dataset = session.dataset
         assert dataset is not None  # a dataset that closes cancels the job first
         write_report(report, folder)
-        source = ReportSource(dataset, session.store, session.layout, self.mappings)
+        source = ReportSource(dataset, session.store, session.layout, self.mappings, style)
         page = write_html_report(
             report, folder, source, ood=self._ood_parts(runs), cancelled=is_cancelled
         )

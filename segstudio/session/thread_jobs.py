@@ -1,11 +1,11 @@
-"""Work in a thread of this process, told as a job: exports and imports."""
+"""Work in a thread of this process, told as a job: exports, imports, analyses, counts."""
 
 from __future__ import annotations
 
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,31 @@ class Progress:
         if self._job.cancel.is_set():
             raise CancelledError("Stopped; what was finished is kept.")
 
+    def count_each(self, problems: Iterable[str | None], done: str) -> str:
+        """Count samples as they come; failures are summed up in one sentence, not told one by one.
+
+        Parameters
+        ----------
+        problems : iterable of (str or None)
+            For each sample in turn why it failed; None or "" when it did not.
+        done : str
+            What they could not be, as in "compared".
+
+        Returns
+        -------
+        str
+            What is shown when the job is done: nothing, the failures are told as a problem.
+        """
+        failed: list[str] = []
+        for problem in problems:
+            if problem:
+                failed.append(problem)
+            self._jobs._advance(self._job, done=not problem, failed=bool(problem))
+        if failed:
+            many = f"{len(failed)} images could not be {done}; the first: {failed[0]}"
+            self._jobs._say(failed[0] if len(failed) == 1 else many)
+        return ""
+
     def fail(self, sample_id: str, reason: str) -> None:
         """Count a sample that failed, and tell why."""
         self._jobs._advance(self._job, failed=1)
@@ -101,6 +126,12 @@ class ThreadJobs:
         """Return where every job stands, oldest first."""
         with self._lock:
             return [job.state for job in self._jobs.values()]
+
+    def is_over(self, job_id: str) -> bool:
+        """Return whether a job has ended; a job that nobody knows has."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return job is None or job.state.is_over
 
     def cancel(self, job_id: str) -> bool:
         """Stop a job after the sample at hand; False when it is none of these."""
@@ -157,10 +188,14 @@ class ThreadJobs:
         if not self._closed:
             self._session.sample_failed.emit(event)
 
+    def _say(self, problem: str) -> None:
+        if not self._closed:
+            self._session.problem.emit(problem)
+
     def _end(self, job: _Job, state: str, message: str) -> None:
         self._change(job, state=state, seconds_left=None, message=message)
-        if state == "failed" and not self._closed:
-            self._session.problem.emit(message)
+        if state == "failed":
+            self._say(message)
 
     def _change(self, job: _Job, **changes: Any) -> None:
         with self._lock:

@@ -84,6 +84,8 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _S("export", "Export label maps…", ("Ctrl+E",), "export", "File", scope="File"),
     _S("export_figure", "Export figure…", ("Ctrl+Shift+E",), "image", "File", scope="File"),
     _S("import_predictions", "Import predictions…", (), "import", "File", scope="File"),
+    _S("repair_project", "Repair damaged project", (), None, "File", separated=True,
+       scope="File"),
     _S("quit", "Quit", ("Ctrl+Q",), None, "File", separated=True, scope="File"),
 
     _S("undo", "Undo stroke", ("Ctrl+Z",), "undo", "Edit", scope="Correct"),
@@ -95,7 +97,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
        scope="Correct"),
     _S("replace_class", "Replace a class in many images…", ("Ctrl+Shift+C",), "replace", "Edit",
        scope="Correct"),
-    _S("swap_class", "Swap with the last class", ("X",), None, "Edit", separated=True,
+    _S("swap_class", "Swap with the last class", ("X", "-"), None, "Edit", separated=True,
        scope="Correct"),
     _S("brush_smaller", "Smaller brush", ("[",), None, "Edit", separated=True, scope="Correct"),
     _S("brush_larger", "Larger brush", ("]",), None, "Edit", scope="Correct"),
@@ -119,8 +121,10 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _S("actual_size", "100 %", ("Ctrl+0",), "actual", "View", scope="View"),
     _S("zoom_in", "Zoom in", ("Ctrl++", "Ctrl+="), "zoom-in", "View", scope="View"),
     _S("zoom_out", "Zoom out", ("Ctrl+-",), "zoom-out", "View", scope="View"),
-    _S("opacity_up", "Stronger overlays", ("+", "="), None, "View", separated=True, scope="View"),
-    _S("opacity_down", "Weaker overlays", ("-",), None, "View", scope="View"),
+    # A plain "-" goes back to the last class, as labellers expect; "_" is the "+" of that key.
+    _S("opacity_up", "Stronger overlays", ("Alt++", "Alt+=", "+"), None, "View", separated=True,
+       scope="View"),
+    _S("opacity_down", "Weaker overlays", ("Alt+-", "_"), None, "View", scope="View"),
     _S("toggle_outlines", "Outlines instead of fills", ("O",), "outline", "View", True,
        scope="View"),
     _S("toggle_patterns", "Patterns in fills", ("Shift+O",), None, "View", True, scope="View"),
@@ -150,6 +154,7 @@ ACTIONS: tuple[ActionSpec, ...] = (
        scope="Review"),
     _S("find_uncertain", "Find the uncertain regions of all images", (), None, "Review",
        scope="Review"),
+    _S("uncertain_level", "Uncertain from entropy…", (), None, "Review", scope="Review"),
     _S("review_done", "Checked, next image", ("Ctrl+Return", "Ctrl+Enter"), "check", "Review",
        separated=True, scope="Review"),
     _S("review_untouched", "Mark as untouched", ("Alt+1",), None, "Review", scope="Review"),
@@ -167,7 +172,6 @@ ACTIONS: tuple[ActionSpec, ...] = (
     _S("write_report", "Write report…", ("Ctrl+Shift+R",), "export", "Analyse", scope="Analyse"),
 
     _S("shortcuts", "Keyboard shortcuts", ("F1",), "keyboard", "Help"),
-    _S("repair_project", "Repair damaged project", (), None, "File", scope="File"),
     _S("about", "About SegStudio", (), "info", "Help", separated=True),
 
     # The tools that paint come from their registry; the two here do not change anything.
@@ -191,6 +195,8 @@ HELD_KEYS: tuple[tuple[str, str, str], ...] = (
     ("Wheel", "Zoom at the pointer", "View"),
     ("Alt + wheel", "Brush size", "Correct"),
     ("Right button", "Make unlabelled instead of painting", "Correct"),
+    ("Eraser end of a pen", "Make unlabelled instead of painting", "Correct"),
+    ("Pressure of a pen", "Brush size, where the tool strip says so", "Correct"),
     ("Alt + click on a class", "Show only this class", "View"),
     ("Shift, held", "Read the runner-up class and its entropy", "View"),
 )

@@ -158,6 +158,7 @@ class Application(QObject):
             print(f"segstudio: {error}", file=sys.stderr)  # noqa: T201 - the window is closing
         self.models.save_state()
         self.slices.stop()
+        self.desk.stop_reading()
         self.tasks.close()
         self.thumbnails.close()
         self.session.close()

@@ -74,7 +74,7 @@ GLYPHS = {
     "error": "warning-circle",
     "keyboard": "keyboard",
     "command": "command",
-    "panels": "sidebar",
+    "panels": "layout",
     "theme": "circle-half",
     "image": "image-square",
     "folder": "folder",

@@ -1,82 +1,95 @@
-"""Which colours the classes are shown in: their own, or ones that the colour-blind tell apart.
+"""The one source of class colours in the window: which style is in use, and news of another.
 
-Only what is on the screen changes; files keep the colours of the label space.
-
-References
-----------
-M. Okabe and K. Ito, "Color Universal Design", 2008; P. Tol, "Colour Schemes", SRON/EPS/TN/09-002,
-2021 (muted).
+Who draws a class keeps its `ClassColor` and asks at the moment of drawing; what was drawn before
+(label maps, grids) listens to `style_news`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
-from segstudio.core.label_space import LabelSpace
+from PySide6.QtCore import QObject, Signal
+
+from segstudio.core.class_style import PALETTES, ClassStyle
+from segstudio.core.label_space import ClassInfo, LabelSpace
 from segstudio.core.palette import Color
 
-__all__ = ["PALETTES", "palette", "set_palette", "shown_color", "shown_colors"]
+__all__ = [
+    "ClassColor",
+    "StyleNews",
+    "class_style",
+    "set_class_style",
+    "shown_color",
+    "shown_colors",
+    "style_news",
+]
 
-PALETTES = {
-    "own": "Colours: of the label space",
-    "okabe_ito": "Colours: Okabe and Ito, for the colour-blind",
-    "tol": "Colours: Tol muted, for the colour-blind",
-}
-"""Name -> how a person reads it."""
-
-_BASES: dict[str, tuple[Color, ...]] = {
-    "okabe_ito": (
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-        (153, 153, 153),
-    ),
-    "tol": (
-        (204, 102, 119),
-        (51, 34, 136),
-        (221, 204, 119),
-        (17, 119, 51),
-        (136, 204, 238),
-        (136, 34, 85),
-        (68, 170, 153),
-        (153, 153, 51),
-        (170, 68, 153),
-    ),
-}
-
-_SHADES = (0.0, -0.45, 0.45)
-"""Towards black or white: the colours of the second and third turn through a palette."""
-
-_choice = "own"
+_style = ClassStyle()
 
 
-def palette() -> str:
-    """Return the name of the palette in use."""
-    return _choice
+class StyleNews(QObject):
+    """Tells of another style.
+
+    Attributes
+    ----------
+    changed : Signal
+    """
+
+    changed = Signal()
 
 
-def set_palette(name: str) -> None:
-    """Use another palette, one of `PALETTES`; anything else is the label space's own."""
-    global _choice
-    _choice = name if name in PALETTES else "own"
+@cache
+def style_news() -> StyleNews:
+    """Return what tells of another style."""
+    return StyleNews()
 
 
-def shown_colors(space: LabelSpace) -> tuple[Color, ...]:
-    """Return the colour of each class of a label space, as it is shown."""
-    return tuple(shown_color(index, color) for index, color in enumerate(space.colors))
+def class_style() -> ClassStyle:
+    """Return how classes are drawn now."""
+    return _style
+
+
+def set_class_style(style: ClassStyle) -> None:
+    """Draw classes in another way; a palette that nobody knows is the label space's own."""
+    global _style
+    known = style if style.palette in PALETTES else ClassStyle("own", style.patterns)
+    if known != _style:
+        _style = known
+        style_news().changed.emit()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassColor:
+    """A class as its colour is drawn.
+
+    Attributes
+    ----------
+    index : int
+        Of the class in its label space.
+    own : (R, G, B)
+        Its colour there.
+    """
+
+    index: int
+    own: Color
+
+    @classmethod
+    def of(cls, entry: ClassInfo) -> ClassColor:
+        """Return that of a class of a label space."""
+        return cls(entry.index, entry.color)
+
+    @property
+    def shown(self) -> Color:
+        """The colour in the style that is in use now."""
+        return shown_color(self.index, self.own)
 
 
 def shown_color(index: int, own: Color) -> Color:
-    """Return the colour that a class is shown in, by its index and its own colour."""
-    base: Sequence[Color] | None = _BASES.get(_choice)
-    if base is None:
-        return own
-    color = base[index % len(base)]
-    shade = _SHADES[index // len(base) % len(_SHADES)]
-    end = 255 if shade > 0 else 0
-    red, green, blue = (round(part + (end - part) * abs(shade)) for part in color)
-    return red, green, blue
+    """Return the colour that a class is shown in now, by its index and its own colour."""
+    return _style.color(index, own)
+
+
+def shown_colors(space: LabelSpace) -> tuple[Color, ...]:
+    """Return the colour of each class of a label space, as it is shown now."""
+    return _style.colors(space.colors)

@@ -122,8 +122,10 @@ def application(start, dataset_folder: Path, stored_run: str, qtbot) -> Applicat
     """The window on the dataset with the stored run; the first image and the scores are shown."""
     application = start(dataset_folder)
     qtbot.waitUntil(
-        lambda: application.desk.shown.prediction is not None
-        and application.window.class_scores.rowCount() == 12,
+        lambda: (
+            application.desk.shown.prediction is not None
+            and application.window.class_scores.rowCount() == 12
+        ),
         timeout=TIMEOUT,
     )
     return application

@@ -18,6 +18,7 @@ from segstudio.ui.app import Application
 from segstudio.ui.canvas.region_outline import outline_lines
 from segstudio.ui.models.confusion import ClassOrder, ConfusionData, Scale, view_confusion
 from segstudio.ui.models.regions import RegionModel
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.confusion import ConfusionPanel
 from segstudio.ui.panels.regions import RegionsPanel
 from segstudio.ui.panels.uncertainty import UncertaintyData, UncertaintyPanel
@@ -30,7 +31,10 @@ COUNTS = np.array([[80, 15, 0, 0, 5], [30, 20, 0, 0, 0], [0, 0, 0, 0, 0], [0, 6,
 DATA = ConfusionData(
     COUNTS.astype(np.int64),
     ("road", "car", "absent", "sky"),
-    ((9, 9, 9), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
+    tuple(
+        ClassColor(index, color)
+        for index, color in enumerate(((9, 9, 9), (200, 0, 0), (0, 200, 0), (0, 0, 200)))
+    ),
 )
 
 
@@ -114,7 +118,7 @@ def test_the_heat_map_is_a_door(panel: ConfusionPanel, qtbot) -> None:
 def test_zoom_keeps_the_cell_under_the_pointer(panel: ConfusionPanel) -> None:
     counts = np.ones((60, 61), np.int64)
     names = tuple(f"class {number}" for number in range(60))
-    panel.set_data(ConfusionData(counts, names, ((9, 9, 9),) * 60))
+    panel.set_data(ConfusionData(counts, names, (ClassColor(0, (9, 9, 9)),) * 60))
     place = _middle(panel, 41, 17).toPointF()
     before = panel.map.cell_rect(41, 17)
     panel.map.zoom_by(1.5, place)
@@ -170,7 +174,7 @@ def _rows(*rows: dict) -> RegionTable:
 
 def test_rows_are_sorted_as_numbers_and_unknown_last() -> None:
     model = RegionModel()
-    model.set_classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
+    model.set_classes(("road", "car"), (ClassColor(0, (1, 2, 3)), ClassColor(1, (4, 5, 6))))
     model.set_regions(
         _rows(
             {"area": 100, "entropy_sum": 255 * 20, "confidence_sum": 255 * 90, "prediction": 1},

@@ -30,6 +30,7 @@ from segstudio.ui.models.objects import ObjectRow, ObjectTableModel, size_titles
 from segstudio.ui.models.samples import SampleListModel
 from segstudio.ui.models.scores import ClassRow, ScoreTableModel
 from segstudio.ui.models.slices import SliceRow, SliceTableModel
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.confusion import ConfusionPanel
 from segstudio.ui.panels.objects import ObjectsPanel
 from segstudio.ui.panels.scores import ScoresPanel
@@ -46,7 +47,10 @@ COUNTS = np.array([[80, 15, 0, 0, 5], [30, 20, 0, 0, 0], [0, 0, 7, 3, 0], [0, 6,
 DATA = ConfusionData(
     COUNTS.astype(np.int64),
     ("road", "car", "bus", "sky"),
-    ((9, 9, 9), (200, 0, 0), (0, 200, 0), (0, 0, 200)),
+    tuple(
+        ClassColor(index, color)
+        for index, color in enumerate(((9, 9, 9), (200, 0, 0), (0, 200, 0), (0, 0, 200)))
+    ),
 )
 
 
@@ -225,7 +229,9 @@ def test_a_drag_over_the_histogram_filters(qtbot) -> None:
     images, classes = ImageScoreModel(), ScoreTableModel()
     panel = _shown(ScoresPanel(classes, images), qtbot)
     images.set_rows(_images())
-    classes.set_rows([ClassRow("road", (1, 2, 3), pooled_iou=0.5, interval=(0.4, 0.6))], None)
+    classes.set_rows(
+        [ClassRow("road", ClassColor(0, (1, 2, 3)), pooled_iou=0.5, interval=(0.4, 0.6))], None
+    )
     panel.set_summary("run", miou="0.5", accuracy="0.9", images=40)
     histogram: ScoreHistogram = panel.histogram
     assert histogram.bars.sum() == 39, "an image without a score is in no bin"
@@ -263,7 +269,9 @@ def test_a_drag_over_the_histogram_filters(qtbot) -> None:
 def test_bars_have_the_length_of_their_number(qtbot) -> None:
     classes = ScoreTableModel()
     panel = _shown(ScoresPanel(classes, ImageScoreModel()), qtbot)
-    rows = [ClassRow("a", (1, 2, 3), pooled_iou=value) for value in (0.0, 0.5, 1.0, NAN)]
+    rows = [
+        ClassRow("a", ClassColor(0, (1, 2, 3)), pooled_iou=value) for value in (0.0, 0.5, 1.0, NAN)
+    ]
     classes.set_rows(rows, None)
     panel.set_summary("run", miou="", accuracy="", images=1)
     view = panel.class_view
@@ -308,8 +316,8 @@ def test_the_table_of_objects(qtbot, qtmodeltester) -> None:
     model = ObjectTableModel()
     panel = _shown(ObjectsPanel(model), qtbot)
     rows = [
-        ObjectRow("road", (1, 2, 3), 0.9, 0.5, 0.95, 0.4, (NAN, 0.2, 0.9)),
-        ObjectRow("car", (1, 2, 3), 0.7, 0.6, 0.8, NAN, (0.1, 0.2, 0.9)),
+        ObjectRow("road", ClassColor(0, (1, 2, 3)), 0.9, 0.5, 0.95, 0.4, (NAN, 0.2, 0.9)),
+        ObjectRow("car", ClassColor(1, (1, 2, 3)), 0.7, 0.6, 0.8, NAN, (0.1, 0.2, 0.9)),
         ObjectRow("Mean over classes", None, 0.8, 0.55, 0.87, 0.4, (0.1, 0.2, 0.9)),
     ]
     panel.set_rows(rows, (1024, 9216))

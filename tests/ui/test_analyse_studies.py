@@ -24,6 +24,7 @@ from segstudio.ui.dialogs.mapping import MappingDialog
 from segstudio.ui.dialogs.report import ReportDialog
 from segstudio.ui.models.mapping import MappingModel
 from segstudio.ui.models.ood import CategoryRow, CategoryTableModel
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.ood import OodPanel
 
 TIMEOUT = 20_000
@@ -95,7 +96,9 @@ def test_the_editor_searches(dialog: MappingDialog) -> None:
 
 def _row(name: str, run: str = "net", recall: float = 0.5) -> CategoryRow:
     taken = (("road", 0.75), ("sky", 0.1))
-    return CategoryRow(name, (1, 2, 3), run, ("animal",), 2, 50, recall, 0.25, NAN, taken)
+    return CategoryRow(
+        name, ClassColor(0, (1, 2, 3)), run, ("animal",), 2, 50, recall, 0.25, NAN, taken
+    )
 
 
 def test_the_table_of_categories(qtbot, qtmodeltester) -> None:

@@ -38,6 +38,7 @@ from segstudio.ui.canvas.comparison_view import HEAD, GridGeometry, GridView
 from segstudio.ui.canvas.viewport import ViewState
 from segstudio.ui.dialogs.figure import FigureDialog, figure_path
 from segstudio.ui.models.compare import ComparedImageModel, ComparedImageRow, signed
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.compare_grid import CompareGridPanel
 from segstudio.ui.panels.compare_legend import LegendStrip
 from segstudio.ui.panels.compare_plots import DeltaBar, DeltaChart, ScatterPlot, ScatterPoint
@@ -257,7 +258,8 @@ def test_what_the_pointer_reads() -> None:
     compared = _compared()
     values, words = read_pixel(compared, 3, 40)
     assert values == [
-        Pointed(f"{SPACE.classes[index].name}  H 0.20", SPACE.colors[index]) for index in (1, 2, 3)
+        Pointed(f"{SPACE.classes[index].name}  H 0.20", ClassColor.of(SPACE.classes[index]))
+        for index in (1, 2, 3)
     ]
     assert words.startswith(f"row 3  col 40   ·   ground truth {SPACE.names[1]}")
     assert words.endswith(f"three {SPACE.names[3]}  H 0.20")
@@ -318,7 +320,7 @@ def test_signs(value: float, text: str) -> None:
 def test_the_chart_reaches_beyond_every_interval(qtbot) -> None:
     chart = DeltaChart()
     qtbot.addWidget(chart)
-    bar = DeltaBar("road", (1, 2, 3), (0.5, 0.62), 0.12, (-0.02, 0.24))
+    bar = DeltaBar("road", ClassColor(0, (1, 2, 3)), (0.5, 0.62), 0.12, (-0.02, 0.24))
     chart.set_bars([bar])
     assert chart.reach() == 0.25 and not bar.is_clear
     assert DeltaBar("x", None, (0.5, 0.4), -0.1, (-0.2, -0.01)).is_clear
@@ -327,7 +329,9 @@ def test_the_chart_reaches_beyond_every_interval(qtbot) -> None:
     middle = 28 + 12  # the first row
     blues = [image.pixelColor(x, middle - 3).red() > 150 for x in range(120, 330)]
     assert any(blues), "B's orange to the right"
-    chart.set_bars([DeltaBar("none", (1, 2, 3), (float("nan"),) * 2, float("nan"), (0.0, 0.0))])
+    chart.set_bars(
+        [DeltaBar("none", ClassColor(0, (1, 2, 3)), (float("nan"),) * 2, float("nan"), (0.0, 0.0))]
+    )
     chart.grab()
 
 

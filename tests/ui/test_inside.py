@@ -19,6 +19,7 @@ from segstudio.session.insight import Insight, answer_look
 from segstudio.session.look_values import LookAnswer, LookRequest
 from segstudio.session.looks import Looks
 from segstudio.ui.app import Application
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.inside import InsidePanel, InsideParts
 from segstudio.ui.widgets.distance_plot import DistancePlot
 from segstudio.ui.widgets.embedding_plot import EmbeddingPlot
@@ -27,7 +28,12 @@ from segstudio.ui.widgets.mark_plot import nice_step
 TIMEOUT = 20_000
 LEFT = Qt.MouseButton.LeftButton
 PARTS = InsideParts(
-    (("blocks.0", 3), ("blocks.1", 2)), ("road", "car"), ((9, 9, 9), (200, 0, 0)), None, None, None
+    (("blocks.0", 3), ("blocks.1", 2)),
+    ("road", "car"),
+    (ClassColor(0, (9, 9, 9)), ClassColor(1, (200, 0, 0))),
+    None,
+    None,
+    None,
 )
 
 
@@ -104,7 +110,7 @@ def test_the_plane_of_the_classes_zooms_at_the_pointer(qtbot) -> None:
     plot = EmbeddingPlot()
     _show(plot, qtbot)
     points = [(0.0, 0.0), (4.0, 1.0), (1.0, 2.0)]
-    plot.set_points(points, ("a", "b", "c"), ((9, 9, 9),) * 3, explained=(0.5, 0.25))
+    plot.set_points(points, ("a", "b", "c"), (ClassColor(0, (9, 9, 9)),) * 3, explained=(0.5, 0.25))
     first = plot.marks()
     units = (first[1].x() - first[0].x()) / 4, (first[0].y() - first[2].y()) / 2
     assert units[0] == pytest.approx(units[1]), "distances are the same along both axes"

@@ -156,7 +156,7 @@ def test_the_failure_of_an_image_left_meanwhile_does_not_cover_the_next(
     application = start(dataset_folder)
     desk, gate, read = application.desk, threading.Event(), application.session.read_levels
 
-    def slow(sample_id: str) -> tuple[np.ndarray, ...]:
+    def slow(sample_id: str, progress: object = None) -> tuple[np.ndarray, ...]:
         if sample_id == IDS[2]:
             gate.wait(20)
             raise UnreadableImageError("It cannot be read.")
@@ -180,7 +180,7 @@ def test_what_was_read_ahead_does_not_hide_a_newer_prediction(
     qtbot.waitUntil(lambda: (IDS[1], "") in desk._cache, timeout=TIMEOUT)
     reading = threading.Event()
 
-    def slow(sample_id: str) -> tuple[np.ndarray, ...]:
+    def slow(sample_id: str, progress: object = None) -> tuple[np.ndarray, ...]:
         if sample_id == IDS[2]:
             reading.set()
             gate.wait(20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from segstudio.ui.models.jobs import JobsModel, JobView
 from segstudio.ui.models.legend import LegendModel
 from segstudio.ui.models.samples import SampleListModel
 from segstudio.ui.models.scores import ClassRow, ScoreTableModel
+from segstudio.ui.palettes import ClassColor
+from segstudio.ui.panels.samples import SamplesPanel
 
 
 def _samples(count: int) -> tuple[Sample, ...]:
@@ -112,7 +115,10 @@ def test_legend(qapp, qtmodeltester) -> None:
 
 def test_class_scores(qapp, qtmodeltester) -> None:
     model = ScoreTableModel()
-    rows = [ClassRow("road", (1, 2, 3), pooled_iou=0.5, pixels=1234), ClassRow("sky", (4, 5, 6))]
+    rows = [
+        ClassRow("road", ClassColor(0, (1, 2, 3)), pooled_iou=0.5, pixels=1234),
+        ClassRow("sky", ClassColor(1, (4, 5, 6))),
+    ]
     model.set_rows(rows, ClassRow("Mean over classes", None, pooled_iou=0.5))
     qtmodeltester.check(model)
     assert model.rowCount() == 3
@@ -122,6 +128,8 @@ def test_class_scores(qapp, qtmodeltester) -> None:
     assert model.index(1, 2).data(model.SortRole) < model.index(0, 2).data(model.SortRole)
     model.set_image_iou([0.25, 0.75], 0.5)
     assert [model.index(row, 1).data() for row in range(3)] == ["0.25", "0.75", "0.50"]
+    model.set_image_iou([], float("nan"))  # an image without ground truth
+    assert [model.index(row, 1).data() for row in range(3)] == [NO_NUMBER] * 3
 
 
 def test_image_scores(qapp, qtmodeltester) -> None:
@@ -147,3 +155,34 @@ def test_jobs(qapp, qtmodeltester) -> None:
     assert [job.job_id for job in model.active] == ["b"]
     model.clear_finished()
     assert model.rowCount() == 1
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support")  # offscreen: a window's size
+def test_a_list_is_laid_out_without_asking_python_per_row(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 100,000 images that would hold the window up for half a second."""
+    asked = 0
+    count = SampleListModel.rowCount
+
+    def rowCount(self: SampleListModel, *parent: Any) -> int:
+        nonlocal asked
+        asked += 1
+        return count(self, *parent)
+
+    monkeypatch.setattr(SampleListModel, "rowCount", rowCount)
+    model = SampleListModel()
+    panel = SamplesPanel(model)
+    qtbot.addWidget(panel)
+    panel.resize(300, 500)
+    panel.show()
+    samples = _samples(5000)
+    model.set_samples(samples, {sample.sample_id: n for n, sample in enumerate(samples)})
+    panel.select(samples[4000].sample_id)
+    qtbot.waitUntil(lambda: panel.view.verticalScrollBar().value() > 0)
+    assert panel.view.currentIndex().data(SampleListModel.SampleIdRole) == samples[4000].sample_id
+    assert asked < 500
+    model.set_sort("name", descending=True)
+    assert panel.view.currentIndex().row() == 999, "the selection follows its image"
+    panel.step(1)
+    assert panel.view.currentIndex().data(SampleListModel.SampleIdRole) == samples[3999].sample_id

@@ -54,9 +54,7 @@ def test_solo_shows_one_class_only(overlay: LabelOverlay, labels: np.ndarray) ->
     assert (overlay.pixels != 0).tolist() == (labels == 2).tolist()
 
 
-def test_update_box_repaints_its_box_and_no_more(
-    overlay: LabelOverlay, labels: np.ndarray
-) -> None:
+def test_update_box_repaints_its_box_and_no_more(overlay: LabelOverlay, labels: np.ndarray) -> None:
     before = overlay.pixels.copy()
     labels[:] = 2
     overlay.update_box(BBox(1, 2, 4, 5))

@@ -200,6 +200,28 @@ def test_x_swaps_the_class_with_the_last_one(application: Application, qtbot) ->
     window = application.window
     application.edit.choose_class(4)
     application.edit.choose_class(7)
-    for expected in (4, 7, 4):
-        window.actions_["swap_class"].trigger()
+    window.activateWindow()
+    for key, expected in ((Qt.Key.Key_X, 4), (Qt.Key.Key_Minus, 7), (Qt.Key.Key_Minus, 4)):
+        QTest.keyClick(window, key)
         assert window.legend.active == expected
+    assert "X or -" in window.tool_strip._swatch.toolTip()
+
+
+@pytest.mark.parametrize(
+    ("key", "held", "step"),
+    [
+        (Qt.Key.Key_Plus, Qt.KeyboardModifier.NoModifier, 10),
+        (Qt.Key.Key_Equal, Qt.KeyboardModifier.AltModifier, 10),
+        (Qt.Key.Key_Minus, Qt.KeyboardModifier.AltModifier, -10),
+        (Qt.Key.Key_Underscore, Qt.KeyboardModifier.NoModifier, -10),
+    ],
+)
+def test_overlays_grow_stronger_and_weaker(
+    application: Application, key: Qt.Key, held: Qt.KeyboardModifier, step: int
+) -> None:
+    window = application.window
+    window.activateWindow()
+    before, active = window.layers_panel.opacity("prediction"), window.legend.active
+    QTest.keyClick(window, key, held)
+    assert round(100 * (window.layers_panel.opacity("prediction") - before)) == step
+    assert window.legend.active == active

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QKeySequence
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QInputDevice, QKeySequence, QPointingDevice, QTabletEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QSpinBox, QToolButton
 
@@ -132,7 +132,7 @@ def test_the_strip_shows_the_tools_options_and_remembers_them(
         names = {widget.objectName() for widget in found if widget.isVisible()}
         return {name for name in names if name.startswith("option_")}
 
-    assert shown() == set() and strip._spin.isVisible()
+    assert shown() == {"option_pressure"} and strip._spin.isVisible()
     _tool(correcting, "wand")
     assert shown() == {"option_tolerance", "option_contiguous"} and not strip._spin.isVisible()
     strip.findChild(QSpinBox, "option_tolerance").setValue(99)
@@ -310,7 +310,7 @@ def test_the_rules_of_the_protect_button_hold(correcting: Application, qtbot, ru
         may = before == other
         assert "over " in protect.text()
     else:
-        protect.entropies[0.5].trigger()  # the stored run has 128 of 255 everywhere
+        protect.entropy.set_above(0.5)  # the stored run has 128 of 255 everywhere
         may = np.ones(before.shape, bool)
     _tool(correcting, "rectangle")
     _drag(correcting, (-5, -5), (70, 100))
@@ -318,7 +318,7 @@ def test_the_rules_of_the_protect_button_hold(correcting: Application, qtbot, ru
     np.testing.assert_array_equal(_map(correcting), np.where(may, 7, before))
     if rule == "entropy":
         correcting.window.actions_["undo"].trigger()
-        protect.entropies[0.6].trigger()
+        protect.entropy.set_above(0.51)
         _drag(correcting, (10, 10), (50, 50))
         _settle(correcting, qtbot)
         np.testing.assert_array_equal(_map(correcting), before)
@@ -469,3 +469,114 @@ def test_copy_takes_the_prediction_back(correcting: Application, qtbot) -> None:
     region = before[22:27, 15:45]
     np.testing.assert_array_equal(_map(correcting)[22:27, 15:45], region)
     assert isinstance(TOOLS.get("copy")(), EditingTool)
+
+
+def _pen(application: Application, way: list[tuple[float, float, float]], *, end: str) -> None:
+    """Draw with a pen: rows, columns and pressures from touch to lift, by its tip or its eraser."""
+    kind = getattr(QPointingDevice.PointerType, end)
+    pen = QPointingDevice(
+        "pen", 7, QInputDevice.DeviceType.Stylus, kind, QInputDevice.Capability.Pressure, 1, 3
+    )
+    viewport = application.window.canvas._view.viewport()
+    types = [QEvent.Type.TabletPress, *[QEvent.Type.TabletMove] * (len(way) - 1)]
+    lift = (*way[-1][:2], 0.0)
+    for type_, (row, col, pressure) in zip(
+        [*types, QEvent.Type.TabletRelease], [*way, lift], strict=True
+    ):
+        place = QPointF(_at(application, row, col))
+        moving = type_ is QEvent.Type.TabletMove
+        event = QTabletEvent(
+            type_, pen, place, QPointF(viewport.mapToGlobal(place)), pressure,
+            0.0, 0.0, 0.0, 0.0, 0.0, Qt.KeyboardModifier.NoModifier,
+            Qt.MouseButton.NoButton if moving else LEFT,
+            Qt.MouseButton.NoButton if type_ is QEvent.Type.TabletRelease else LEFT,
+        )  # fmt: skip
+        QApplication.sendEvent(viewport, event)
+        assert event.isAccepted()
+
+
+@pytest.mark.parametrize("name", ["brush", "eraser"])
+def test_a_pens_pressure_sets_the_size_when_asked(
+    correcting: Application, qtbot, name: str
+) -> None:
+    assert correcting.edit.correction is not None
+    document = correcting.edit.correction.document
+    value = 7 if name == "brush" else document.ignore_index
+    _tool(correcting, name)
+    strip = correcting.window.tool_strip
+    strip.set_size(20)
+    before = document.label_map.copy()
+    way = [(30.0, 20.0, 0.25), (30.0, 40.0, 0.25), (30.0, 60.0, 1.0), (30.0, 75.0, 1.0)]
+    # As it comes, the pressure does not matter.
+    _pen(correcting, way, end="Pen")
+    rows = slice(20, 40)
+    assert (document.label_map[rows, 20:76] == value).all()
+    correcting.edit.travel("undo")
+    qtbot.waitUntil(lambda: np.array_equal(document.label_map, before), timeout=TIMEOUT)
+    choice = strip.findChild(QComboBox, "option_pressure")
+    assert strip.findChild(QSpinBox, "option_lightest") is None
+    choice.setCurrentIndex(choice.findData("size"))
+    choice.activated.emit(choice.currentIndex())
+    lightest = strip.findChild(QSpinBox, "option_lightest")
+    lightest.setValue(0)
+    _pen(correcting, way, end="Pen")
+    changed = document.label_map != before
+    assert not changed[:, 30][:27].any() and not changed[:, 30][33:].any()  # 5 rows of 20
+    assert (document.label_map[28:32, 30] == value).all()
+    assert (document.label_map[rows, 70] == value).all()
+    assert 5 < np.count_nonzero(document.label_map[rows, 50] == value) < 20
+    # The other paint tool has the same hand, and so has the next start.
+    _tool(correcting, "eraser" if name == "brush" else "brush")
+    assert strip.findChild(QComboBox, "option_pressure").currentData() == "size"
+    assert correcting.settings.get("pen") == {"pressure": "size", "lightest": 0}
+
+
+def test_the_eraser_end_of_a_pen_erases(correcting: Application) -> None:
+    assert correcting.edit.correction is not None
+    document = correcting.edit.correction.document
+    correcting.window.tool_strip.set_size(9)
+    _pen(correcting, [(30.0, 20.0, 0.6), (30.0, 60.0, 0.6)], end="Eraser")
+    assert (document.label_map[27:33, 20:60] == document.ignore_index).all()
+
+
+def test_what_the_rules_protect_is_veiled_while_they_are_chosen(correcting: Application) -> None:
+    assert correcting.edit.correction is not None
+    document = correcting.edit.correction.document
+    window, protect = correcting.window, correcting.window.tool_strip.protect
+    veil = correcting.edit._painter._allowed.veil
+    menu = protect.menu()
+    menu.aboutToShow.emit()
+    assert not veil.isVisible(), "everything may be painted"
+    window.legend.set_locked(3, True)
+    protect.changed.emit()
+    assert veil.isVisible()
+    height, width = document.shape
+    drawn = veil._pixels != 0
+    step = height // drawn.shape[0]
+    np.testing.assert_array_equal(drawn, document.label_map[::step, ::step] == 3)
+    assert (veil.boundingRect().height(), veil.boundingRect().width()) == (height, width)
+    window.legend.set_locked(3, False)
+    protect.entropy.slider.setValue(49)  # the stored run has 128 of 255 everywhere
+    assert protect.entropy_above == 0.49 and "0.49" in protect.text()
+    assert veil.isVisible() and not veil._pixels.any()
+    protect.entropy.slider.setValue(60)
+    assert veil._pixels.all()
+    menu.aboutToHide.emit()
+    assert not veil.isVisible() and protect.entropy_above == 0.6
+    protect.entropy.box.setChecked(False)
+    assert protect.entropy_above is None and protect.text() == "Protect"
+
+
+def test_an_image_is_in_progress_until_every_stroke_is_undone(
+    correcting: Application, qtbot
+) -> None:
+    samples, shown = correcting.window.samples, correcting.desk.sample_id
+    before = samples.status(shown)
+    _drag(correcting, (20.0, 20.0), (30.0, 60.0))
+    assert samples.status(shown) == "in progress" != before
+    correcting.edit.travel("undo")
+    qtbot.waitUntil(lambda: samples.status(shown) == before, timeout=TIMEOUT)
+    correcting.edit.travel("redo")
+    qtbot.waitUntil(lambda: samples.status(shown) == "in progress", timeout=TIMEOUT)
+    correcting.edit.save()
+    qtbot.waitUntil(lambda: samples.status(shown) == "corrected", timeout=TIMEOUT)

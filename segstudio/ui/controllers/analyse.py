@@ -26,7 +26,7 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import share
 from segstudio.ui.models.confusion import ConfusionData
 from segstudio.ui.models.legend import short_name
-from segstudio.ui.palettes import shown_colors
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.uncertainty import UncertaintyData
 
 __all__ = ["AnalyseController"]
@@ -158,7 +158,7 @@ class AnalyseController(QObject):
         analysis = self.questions()
         table, space = analysis.table(run), analysis.label_space(run)
         names = tuple(short_name(entry.name) for entry in space.classes)
-        colors = shown_colors(space)
+        colors = tuple(ClassColor.of(entry) for entry in space.classes)
         return _Loaded(
             run,
             space,

@@ -142,18 +142,18 @@ class BrowseController(QObject):
         """
         open_dataset = self._session.open_dataset
         if format is None or is_wish:
-            return open_dataset(path, label_space=label_space, format=format), ""
+            return open_dataset(path, label_space=label_space, format=format).prepared(), ""
         try:
             dataset = open_dataset(path, label_space=label_space, format=format)
-            return dataset, ", as you chose before"
+            return dataset.prepared(), ", as you chose before"
         except SegStudioError as error:
             dataset = open_dataset(path, label_space=label_space)
-            return dataset, f", no more as {format}, which you chose before ({error})"
+            return dataset.prepared(), f", no more as {format}, which you chose before ({error})"
 
     def _on_opened(self, dataset: Dataset, how: str, path: Path, format: str | None) -> None:
         window, settings = self._window, self._session.settings
         self._thumbnails.clear()
-        window.samples.set_samples(dataset.samples)
+        window.samples.set_samples(dataset.samples, dataset.places)
         title = dataset.title or dataset.root.name
         window.set_dataset_title(title, dataset.root)
         window.actions_["run"].setEnabled(True)

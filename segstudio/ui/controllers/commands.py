@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QApplication
 
 import segstudio
+from segstudio.core.class_style import PALETTES, ClassStyle
 from segstudio.core.errors import SegStudioError
 from segstudio.inference.catalogue import select_models
 from segstudio.session.session import Session
@@ -21,7 +25,7 @@ from segstudio.ui.dialogs.help import AboutDialog
 from segstudio.ui.dialogs.shortcuts import ShortcutsDialog
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models.legend import short_name
-from segstudio.ui.palettes import PALETTES, palette, set_palette, shown_color
+from segstudio.ui.palettes import ClassColor, class_style, set_class_style
 from segstudio.ui.theme import ThemeManager
 
 __all__ = ["CommandsController"]
@@ -53,11 +57,15 @@ class CommandsController(QObject):
             )
         actions[f"theme_{themes.choice}"].setChecked(True)
         self._on("repair_project", self.repair_project)
-        self._set_palette(session.settings.get("palette", "own"))
+        kept = session.settings.get("palette", "own"), session.settings.get("patterns", False)
+        self._set_style(ClassStyle(str(kept[0]), kept[1] is True))
         for name in PALETTES:
             actions[f"palette_{name}"].triggered.connect(
-                lambda _checked, name=name: self._choose_palette(name)
+                lambda _checked, name=name: self._choose_style(palette=name)
             )
+        actions["toggle_patterns"].triggered.connect(
+            lambda checked: self._choose_style(patterns=checked)
+        )
         self._on("command_palette", self.show_palette)
         self._on("shortcuts", self.show_shortcuts)
         self._on("about", lambda: AboutDialog(segstudio.__version__, window).exec())
@@ -70,19 +78,19 @@ class CommandsController(QObject):
         self._themes.set_choice(choice)
         self._session.settings.set("theme", choice)
 
-    def _choose_palette(self, name: str) -> None:
-        """Show classes in other colours, now and from now on."""
-        self._set_palette(name)
-        self._session.settings.set("palette", name)
+    def _choose_style(self, **parts: Any) -> None:
+        """Show classes in other colours or with patterns, now and from now on."""
+        self._set_style(replace(class_style(), **parts))
+        for name, value in parts.items():
+            self._session.settings.set(name, value)
 
-    def _set_palette(self, name: str) -> None:
-        set_palette(name)
-        self._window.actions_[f"palette_{palette()}"].setChecked(True)
-        self._desk.lay()
-        self._window.legend.refresh_colors()
-        self._edit.show_colors()
-        if self._desk.run:
-            self._desk.run_changed.emit(self._desk.run)
+    def _set_style(self, style: ClassStyle) -> None:
+        set_class_style(style)
+        self._window.actions_[f"palette_{class_style().palette}"].setChecked(True)
+        self._window.actions_["toggle_patterns"].setChecked(class_style().patterns)
+        # Whoever draws a class asks for its colour only then.
+        for widget in QApplication.allWidgets():
+            widget.update()
 
     def show_shortcuts(self) -> None:
         """Show all keys, to look up and to change."""
@@ -142,7 +150,7 @@ class CommandsController(QObject):
                     "class",
                     "class",
                     partial(self._edit.choose_class, entry.index),
-                    shown_color(entry.index, entry.color),
+                    ClassColor.of(entry),
                 )
             )
         if self._session.dataset is not None:

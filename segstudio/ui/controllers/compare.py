@@ -29,6 +29,7 @@ from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import number
+from segstudio.ui.palettes import class_style, style_news
 from segstudio.ui.theme import theme
 
 __all__ = ["CompareController"]
@@ -105,6 +106,7 @@ class CompareController(QObject):
         grid.hovered.connect(self._on_hovered)
         grid.rows_seen.connect(self._fill)
         grid.theme_changed.connect(self._redraw)
+        style_news().changed.connect(self._redraw)
 
     @property
     def is_active(self) -> bool:
@@ -114,7 +116,9 @@ class CompareController(QObject):
     @property
     def style(self) -> CellStyle:
         """How cells are drawn now, without a class that stands out."""
-        return CellStyle(self._panel.opacity.value() / 100, theme().name == "dark")
+        return CellStyle(
+            self._panel.opacity.value() / 100, theme().name == "dark", classes=class_style()
+        )
 
     # -- which models -----------------------------------------------------------------------
 

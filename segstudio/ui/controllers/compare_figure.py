@@ -127,7 +127,7 @@ class CompareFigureController(QObject):
         compare = self._compare
         runs, pair = compare.runs, compare.pair
         columns = tuple(self._window.compare_grid.columns)
-        opacity = compare.style.opacity
+        style = compare.style
 
         def work() -> Path:
             compared = self._session.comparisons.read(runs, sample_id, pair if all(pair) else ())
@@ -136,7 +136,7 @@ class CompareFigureController(QObject):
                 for run in runs
                 if (miou := self._session.sample_scores(run).get(sample_id)) is not None
             }
-            content = GridFigure(compared, columns, opacity, part, scores)
+            content = GridFigure(compared, columns, style.opacity, part, scores, style.classes)
             write_grid_figure(path, content, dpi=dpi, existing="replace")
             return path
 

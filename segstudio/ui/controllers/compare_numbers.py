@@ -21,6 +21,7 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import number, share
 from segstudio.ui.models.compare import ComparedImageRow, signed
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.compare_plots import DeltaBar, ScatterPoint
 
 __all__ = ["CompareNumbersController"]
@@ -218,7 +219,7 @@ def _summary(comparison: Comparison, agreement: tuple[Agreement, bool] | None) -
 
 def _bars(comparison: Comparison) -> list[DeltaBar]:
     """Return the mean, then the classes from B's gain to A's; those without a number last."""
-    colors = comparison.label_space.colors
+    colors = [ClassColor.of(entry) for entry in comparison.label_space.classes]
     bars = [
         DeltaBar(
             short_name(entry.name), colors[entry.index], entry.iou, entry.delta, entry.interval

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
-from segstudio.core.errors import SegStudioError
+from segstudio.core.errors import CancelledError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import LabelMap
 from segstudio.datasets.scratch import is_large
-from segstudio.project.layout import LAYERS as RUN_LAYERS
 from segstudio.session.session import Session
 from segstudio.ui.canvas.overlays import ErrorOverlay, LabelMode, LabelOverlay, ScalarOverlay
+from segstudio.ui.controllers.sample_reading import read_sample
 from segstudio.ui.controllers.shown import Shown
 from segstudio.ui.controllers.tasks import Tasks, sentence
+from segstudio.ui.controllers.unpacking import Reading, Unpacking
 from segstudio.ui.main_window import MainWindow
-from segstudio.ui.palettes import shown_colors
+from segstudio.ui.palettes import class_style, shown_colors, style_news
 from segstudio.ui.panels.layers import LAYERS
 
 __all__ = ["Desk", "Shown"]
@@ -58,6 +58,7 @@ class Desk(QObject):
         self._cache: OrderedDict[tuple[str, str], Shown] = OrderedDict()
         self._forgotten = 0
         self._held = self._aside = False
+        self._unpacking = Unpacking(window)
         self.labels = {
             name: LabelOverlay(name) for name in ("correction", "prediction", "ground_truth")
         }
@@ -76,6 +77,9 @@ class Desk(QObject):
 
     def _connect(self) -> None:
         panel, window = self._window.layers_panel, self._window
+        self._unpacking.begun.connect(self._on_unpacking)
+        self._unpacking.ended.connect(self._on_read)
+        self._unpacking.again_requested.connect(self._read_again)
         panel.visibility_changed.connect(self._on_visibility)
         panel.opacity_changed.connect(self._on_opacity)
         panel.run_selected.connect(self.set_run)
@@ -83,8 +87,8 @@ class Desk(QObject):
         window.legend.visibility_changed.connect(lambda _visible: self._restyle())
         window.classes_panel.class_hovered.connect(self._on_class_hovered)
         window.overlays_held.connect(self._on_held)
-        for name in ("toggle_outlines", "toggle_patterns"):
-            window.actions_[name].toggled.connect(lambda _on: self._on_outlines())
+        window.actions_["toggle_outlines"].toggled.connect(lambda _on: self._show_mode())
+        style_news().changed.connect(self._on_style)
 
     # -- samples ----------------------------------------------------------------------------
 
@@ -92,6 +96,7 @@ class Desk(QObject):
         """Take everything off, for another dataset."""
         if self.sample_id:
             self.leaving.emit(self.sample_id)
+        self.stop_reading()
         self._cache.clear()
         self.shown, self.sample_id, self.run, self.corrected = None, "", "", None
         self._window.canvas.set_image(None)
@@ -109,6 +114,10 @@ class Desk(QObject):
         self._window.samples_panel.select(sample_id)
         self.reload()
 
+    def stop_reading(self) -> None:
+        """Stop unpacking very large samples, so that nobody has to wait for it."""
+        self._unpacking.stop_all()
+
     def release_pages(self) -> None:
         """Let the system take back what was looked at of a very large sample's files."""
         if self.shown is not None:
@@ -124,6 +133,8 @@ class Desk(QObject):
         cached = self._cache.get((sample_id, run))
         if cached is not None:
             self._put(cached)
+            return
+        if self._unpacking.wants_again(sample_id):
             return
         self._tasks.start(
             "sample",
@@ -172,44 +183,8 @@ class Desk(QObject):
 
     def _read(self, sample_id: str, run: str) -> Shown:
         """Read everything of a sample; runs in a thread."""
-        session = self._session
-        levels = session.read_levels(sample_id)
-        image = levels[0]
-        problems: list[str] = []
-        target: LabelMap | None = None
-        try:
-            target = session.read_target(sample_id)
-        except SegStudioError as error:
-            problems.append(str(error))
-        layers: dict[str, Any] = dict.fromkeys((*RUN_LAYERS, "mutual_information"))
-        space = None
-        if run:
-            space = session.store.run(run).label_space
-            try:
-                layers = {name: session.read_layer(run, name, sample_id) for name in layers}
-            except SegStudioError as error:
-                problems.append(str(error))
-        if target is not None and target.shape != image.shape[:2]:
-            target = None
-        if any(part is not None and part.shape != image.shape[:2] for part in layers.values()):
-            problems.append(
-                f"The results of {run} for {sample_id} are of another size; run it again."
-            )
-            layers = dict.fromkeys(layers)
-        return Shown(
-            sample_id,
-            run,
-            image,
-            target,
-            layers["labels"],
-            layers["entropy"],
-            layers["confidence"],
-            layers["runner_up"],
-            space,
-            levels,
-            tuple(problems),
-            layers["mutual_information"],
-        )
+        with self._unpacking.reading(sample_id) as reading:
+            return read_sample(self._session, sample_id, run, reading)
 
     def _put(self, shown: Shown) -> None:
         """Put a sample that was read on the canvas."""
@@ -257,13 +232,37 @@ class Desk(QObject):
                 )
 
     def _on_failed(self, sample_id: str, error: Exception) -> None:
+        if isinstance(error, CancelledError):
+            line = "Unpack it from the strip above, or choose another image"
+            self._show_none(sample_id, "This image is not unpacked yet", [line])
+            return
         self._window.samples.set_status(sample_id, "failed")
+        self._show_none(sample_id, "This image cannot be shown", [sentence(error)])
+
+    def _show_none(self, sample_id: str, title: str, lines: list[str]) -> None:
+        """Say why a sample is not on the canvas, if it is the one that should be."""
         if sample_id != self.sample_id:
             return
         self.shown = None
         self._window.canvas.set_image(None)
-        self._window.canvas.set_empty_message("This image cannot be shown", [sentence(error)])
+        self._window.canvas.set_empty_message(title, lines)
         self.shown_changed.emit(None)
+
+    # -- very large samples -----------------------------------------------------------------
+
+    def _on_unpacking(self, sample_id: str) -> None:
+        """Take the image before off the canvas: the new one takes a while."""
+        self._show_none(sample_id, "This image is being unpacked", ["It is shown as soon as it is"])
+
+    def _on_read(self, reading: Reading) -> None:
+        if reading.wanted_again and reading.sample_id == self.sample_id:
+            self.reload()
+
+    def _read_again(self, sample_id: str) -> None:
+        if sample_id == self.sample_id:
+            self.reload()
+        else:
+            self.show(sample_id)
 
     # -- layers -----------------------------------------------------------------------------
 
@@ -370,9 +369,15 @@ class Desk(QObject):
         for overlay in self.labels.values():
             overlay.set_highlight(class_index if class_index >= 0 else None)
 
-    def _on_outlines(self) -> None:
-        actions = self._window.actions_
-        fill = LabelMode.PATTERN if actions["toggle_patterns"].isChecked() else LabelMode.FILL
-        outlines = actions["toggle_outlines"].isChecked()
+    def _on_style(self) -> None:
+        """Lay the label maps in other colours."""
+        for name, space in self._layer_spaces().items():
+            if space is not None and self.labels[name].labels is not None:
+                self.labels[name].set_colors(shown_colors(space))
+        self._show_mode()
+
+    def _show_mode(self) -> None:
+        fill = LabelMode.PATTERN if class_style().patterns else LabelMode.FILL
+        outlines = self._window.actions_["toggle_outlines"].isChecked()
         for overlay in self.labels.values():
             overlay.mode = LabelMode.OUTLINE if outlines else fill

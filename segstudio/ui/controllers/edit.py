@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtGui import QColor
 
 from segstudio.core.errors import SegStudioError
 from segstudio.core.patch import MaskPatch
@@ -17,11 +16,15 @@ from segstudio.ui.controllers.score import ScoreController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models.legend import short_name
-from segstudio.ui.palettes import shown_color
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["EditController"]
 
 _LIVE_MS = 50
+
+_DRAWN_MS = 20
+"""After which a workspace's panels are laid out and drawn.  What else it takes to correct comes
+then, so that neither makes the window stand still for long."""
 
 
 class EditController(QObject):
@@ -55,6 +58,7 @@ class EditController(QObject):
         self._saver = Saver(window, session, tasks)
         self._prediction_was_visible = True
         self._last_class = 1
+        self._status_before = ""
         self._live = QTimer(self)
         self._live.setSingleShot(True)
         self._live.setInterval(_LIVE_MS)
@@ -95,14 +99,19 @@ class EditController(QObject):
             self._prediction_was_visible = panel.is_visible("prediction")
             panel.set_visible("prediction", False)
             panel.set_visible("correction", True)
-            self._painter.resume()
-            self._on_shown(self._desk.shown)
+            QTimer.singleShot(_DRAWN_MS, self, self._begin_correcting)
         else:
             self._painter.rest()
             panel.set_visible("prediction", self._prediction_was_visible)
             self._painter.finish_stroke()
             if self.correction is not None and self.correction.document.is_dirty:
                 self.save()
+
+    def _begin_correcting(self) -> None:
+        if self.is_correcting:
+            self._painter.resume()
+            # The thread that opens the map would hold up the drawing of the tools.
+            QTimer.singleShot(_DRAWN_MS, self, lambda: self._on_shown(self._desk.shown))
 
     def _on_shown(self, shown: Shown | None) -> None:
         if shown is None or not self.is_correcting:
@@ -126,7 +135,7 @@ class EditController(QObject):
     def _open(self, sample_id: str, source: str | None) -> tuple[Correction, LiveCounts]:
         """Open a correction and count its pixels; runs in a thread."""
         correction = self._session.open_correction(sample_id, source=source)
-        return correction, LiveCounts(correction.document)
+        return correction, LiveCounts(correction.document, correction.live)
 
     def _on_opened(self, opened: tuple[Correction, LiveCounts]) -> None:
         correction, counts = opened
@@ -185,6 +194,7 @@ class EditController(QObject):
         if self._counts is not None:
             self._counts.close()
         self.correction = self._painter.correction = self._counts = None
+        self._status_before = ""
         self._saver.follow(None)
         self._desk.corrected = None
         # Saved in a thread: the next image need not wait for it.
@@ -246,6 +256,8 @@ class EditController(QObject):
         again = correction is not None and correction.sample_id == sample_id
         if not (again and correction.document.is_dirty):  # type: ignore[union-attr]
             self._window.samples.set_status(sample_id, "corrected")
+            if again:
+                self._status_before = ""
         self._follow_state()
         self.saved.emit(sample_id)
 
@@ -268,8 +280,14 @@ class EditController(QObject):
         source = {None: "an empty map", GROUND_TRUTH: "ground truth"}.get(
             correction.source, correction.source
         )
+        samples, sample_id = self._window.samples, correction.sample_id
         if document.is_dirty:
-            self._window.samples.set_status(correction.sample_id, "in progress")
+            if not self._status_before:
+                self._status_before = samples.status(sample_id)
+            samples.set_status(sample_id, "in progress")
+        elif self._status_before:  # every stroke was undone
+            samples.set_status(sample_id, self._status_before)
+            self._status_before = ""
         state = "not saved yet" if document.is_dirty else "saved"
         self._window.tool_strip.set_state(f"{state.capitalize()}  ·  from {source}")
 
@@ -297,13 +315,8 @@ class EditController(QObject):
         if digit <= len(favourites) and favourites[digit - 1] >= 0:
             self.choose_class(favourites[digit - 1])
 
-    def show_colors(self) -> None:
-        """Show the classes in other colours."""
-        self._show_class()
-
     def _show_class(self) -> None:
         space, active = self._desk.space, self._window.legend.active
         if space is not None and active < len(space):
             entry = space.classes[active]
-            color = QColor(*shown_color(active, entry.color))
-            self._window.tool_strip.set_class(short_name(entry.name), color)
+            self._window.tool_strip.set_class(short_name(entry.name), ClassColor.of(entry))

@@ -13,6 +13,7 @@ from segstudio.ui.models import share
 from segstudio.ui.models.legend import short_name
 from segstudio.ui.models.objects import ObjectRow, size_titles
 from segstudio.ui.models.regions import kind_title
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.kinds import Bar
 
 __all__ = ["count_text", "error_bars", "object_rows"]
@@ -59,7 +60,7 @@ def object_rows(summary: ErrorSummary) -> list[ObjectRow]:
     rows = [
         ObjectRow(
             short_name(entry.name),
-            entry.color,
+            ClassColor.of(entry),
             float(values[entry.index]),
             float(summary.boundary_iou[entry.index]),
             float(inside[entry.index]),

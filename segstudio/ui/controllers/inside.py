@@ -29,6 +29,7 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import number, share
 from segstudio.ui.models.catalogue import short_title
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.inside import COLORMAP, OPACITY, InsideParts
 
 __all__ = ["InsideController"]
@@ -359,7 +360,7 @@ def _parts(found: ModelParts) -> InsideParts:
     return InsideParts(
         found.layers,
         tuple(short_name(name) for name in found.outputs),
-        found.colors,
+        tuple(ClassColor(*pair) for pair in zip(found.indices, found.colors, strict=True)),
         found.no_attention,
         found.no_vectors,
         found.no_stages,

@@ -23,6 +23,7 @@ from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.dialogs.interpolate import InterpolateDialog
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.palettes import shown_colors
 
 __all__ = ["InterpolateController"]
 
@@ -93,7 +94,7 @@ class InterpolateController(QObject):
         photo = self._session.read_image(gap.between[number])[::step, ::step]
         if photo.shape[:2] != label_map.shape:
             photo = np.full((*label_map.shape, 3), 96, np.uint8)
-        colors = color_table(gap.label_space.colors, dtype=label_map.dtype.type)[label_map]
+        colors = color_table(shown_colors(gap.label_space), dtype=label_map.dtype.type)[label_map]
         known = (label_map < len(gap.label_space))[..., None]
         mixed = photo * (1 - _STRENGTH) + colors * _STRENGTH
         return np.where(known, mixed, photo).astype(np.uint8)

@@ -22,6 +22,7 @@ from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models.ood import CategoryRow
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["OodController"]
 
@@ -245,7 +246,7 @@ def category_rows(run: OodRun, threshold: float) -> list[CategoryRow]:
         rows.append(
             CategoryRow(
                 entry.name,
-                known.color,
+                ClassColor.of(known),
                 run.run,
                 entry.mapped_to,
                 entry.images,

@@ -20,6 +20,7 @@ from segstudio.session.corrections import Correction
 from segstudio.session.plugins import PluginInfo, load_plugins
 from segstudio.session.session import Session
 from segstudio.ui.canvas.previews import OutlinePreview
+from segstudio.ui.controllers.allowed import AllowedPreview
 from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.shapes import ShapeGesture
 from segstudio.ui.controllers.tasks import Tasks, sentence
@@ -71,6 +72,9 @@ class Painter(QObject):
         self._outline = OutlinePreview()
         window.canvas.add_preview(self._outline)
         self._shape = ShapeGesture(window.canvas, window.actions_, self._outline)
+        self._allowed = AllowedPreview(
+            window, desk, self._tools.rules, lambda: self.correction, self
+        )
         self._busy = QTimer(self)
         self._busy.setSingleShot(True)
         self._busy.setInterval(_BUSY_MS)

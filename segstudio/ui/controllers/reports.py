@@ -15,6 +15,7 @@ from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.dialogs.report import ReportDialog
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.palettes import class_style
 
 __all__ = ["ReportsController"]
 
@@ -67,8 +68,12 @@ class ReportsController(QObject):
                 if state.job_id == job_id:
                     self._on_job(state)  # it may be over already
 
+        style = class_style()  # a report looks like the window
         self._tasks.start(
-            _TOPIC, lambda: session.studies.start_report(runs, folder), on_started, self._fail
+            _TOPIC,
+            lambda: session.studies.start_report(runs, folder, style=style),
+            on_started,
+            self._fail,
         )
 
     def _fail(self, error: Exception) -> None:

@@ -13,6 +13,7 @@ from segstudio.session.session import Session
 from segstudio.ui.controllers.desk import Desk, Shown
 from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.review_facts import ReviewFacts
+from segstudio.ui.controllers.review_level import ReviewLevel
 from segstudio.ui.controllers.review_states import ReviewStates
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.dialogs.accept import AcceptDialog
@@ -45,6 +46,7 @@ class ReviewController(QObject):
         self._desk, self._edit = desk, edit
         self.states = ReviewStates(window, session, tasks, desk, edit)
         self.facts = ReviewFacts(window, session, bridge, tasks, desk)
+        self.level = ReviewLevel(window, session)
         self._kind = RegionKind.UNCERTAIN
         self._found: SampleRegions | None = None
         self.region: ReviewRegion | None = None
@@ -77,6 +79,7 @@ class ReviewController(QObject):
         self._desk.run_changed.connect(lambda _run: self._forget())
         self._edit.opened.connect(lambda _correction: self._on_opened())
         bridge.dataset_opened.connect(lambda _dataset: self._forget())
+        self.level.changed.connect(self._forget)
         window.workspace_changed.connect(self._on_workspace)
         self._say()
 
@@ -104,7 +107,7 @@ class ReviewController(QObject):
             reviews = self._session.reviews
             found: SampleRegions | None = reviews.in_sample(run, kind, sample_id, correction)
             assert found is not None
-            region = _following(found, here)
+            region = found.after(here)
             if region is None:
                 found = reviews.next_sample(run, kind, after)
                 region = None if found is None else found.open[0]
@@ -377,17 +380,8 @@ class ReviewController(QObject):
             parts.append(f"entropy {region.mean_entropy:.2f}")
         if region.mean_confidence is not None:
             parts.append(f"confidence {region.mean_confidence:.2f}")
-        count = "" if found is None else f"{len(found.open)} of {found.total} open here"
+        count = "" if found is None else f"{len(found.open)} of {found.total} open"
         self._window.review_strip.set_region("   ·   ".join(parts), count)
-
-
-def _following(found: SampleRegions, here: ReviewRegion | None) -> ReviewRegion | None:
-    """Return the open region after the one at hand, by rank; None after the last."""
-    if here is None:
-        return found.open[0] if found.open else None
-    order = (-here.weight, here.anchor)
-    later = [region for region in found.open if (-region.weight, region.anchor) > order]
-    return later[0] if later else None
 
 
 def _name(space: LabelSpace | None, index: int | None) -> str:

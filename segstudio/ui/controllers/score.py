@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QObject
 
 from segstudio.core.errors import SegStudioError
-from segstudio.editing.live_counts import count_values
 from segstudio.metrics.report import EvaluationReport
 from segstudio.metrics.scores import iou, mean_iou
 from segstudio.session.session import Session
@@ -20,7 +19,7 @@ from segstudio.ui.main_window import MainWindow
 from segstudio.ui.models import number
 from segstudio.ui.models.image_scores import ImageRow
 from segstudio.ui.models.scores import ClassRow
-from segstudio.ui.palettes import shown_color
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["ScoreController"]
 
@@ -78,7 +77,7 @@ class ScoreController(QObject):
         rows = [
             ClassRow(
                 entry.name,
-                shown_color(entry.index, space.classes[entry.index].color),
+                ClassColor.of(space.classes[entry.index]),
                 pooled_iou=entry.iou,
                 interval=entry.iou_interval,
                 accuracy=entry.accuracy,
@@ -117,16 +116,13 @@ class ScoreController(QObject):
 
     def _show_shares(self) -> None:
         shown, space = self._desk.shown, self._desk.space
-        label_map = None
-        if shown is not None:
-            label_map = self._desk.corrected
-            label_map = shown.prediction if label_map is None else label_map
-            label_map = shown.target if label_map is None else label_map
-        if label_map is None or space is None:
+        if self._desk.corrected is not None and shown is not None:
+            return  # told with every stroke
+        if shown is None or shown.counts is None or space is None:
             self._window.legend.set_shares(None)
             return
-        counts = count_values(label_map, len(space))
-        self._window.legend.set_shares(counts / max(1, label_map.size))
+        counts = shown.counts[: len(space)]
+        self._window.legend.set_shares(counts / max(1, shown.image.shape[0] * shown.image.shape[1]))
 
     def _read_sample(self) -> None:
         """Show the stored scores of the image, unless a correction is scored live."""

@@ -19,7 +19,8 @@ __all__ = ["Shown"]
 class Shown:
     """A sample with everything that can be laid over it; None is what there is not.
 
-    ``levels`` are the image and its halves, see `segstudio.datasets.levels`.
+    ``levels`` are the image and its halves, see `segstudio.datasets.levels`; ``counts`` says how
+    many pixels of the prediction, or else of the ground truth, hold each value.
     """
 
     sample_id: str
@@ -34,6 +35,7 @@ class Shown:
     levels: tuple[Image, ...] = field(default=())
     problems: tuple[str, ...] = field(default=())
     disagreement: NDArray[np.uint8] | None = None
+    counts: NDArray[np.int64] | None = None
 
     @property
     def nbytes(self) -> int:

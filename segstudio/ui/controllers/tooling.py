@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from PySide6.QtCore import QObject, QPointF, QTimer, Signal
 
+from segstudio.core.errors import UsageError
 from segstudio.core.options import build_options, option_fields
 from segstudio.core.types import BBox
 from segstudio.datasets.scratch import is_large
@@ -27,6 +28,9 @@ __all__ = ["Tooling"]
 
 _CLASSLESS = ("copy", "eraser", "holes", "islands", "reshape")
 """Tools that paint another class than the active one."""
+
+_PEN = ("pressure", "lightest")
+"""Options that belong to the hand: every tool that has them shares them, and they are kept."""
 
 _SHAPES = {"circle": "round", "square": "square"}
 _WINDOW_EDGE = 8192
@@ -55,6 +59,7 @@ class Tooling(QObject):
         self._window, self._session, self._tasks, self._desk = window, session, tasks, desk
         self.tool: type[EditingTool] | None = None
         self._values: dict[str, dict[str, Any]] = {}
+        self._pen: dict[str, Any] = _kept_pen(session.settings.get("pen"))
         self._segments: Segments | None = None
         self._found_for: tuple[Any, ...] = ()
         self._asked_for: tuple[Any, ...] = ()
@@ -89,7 +94,14 @@ class Tooling(QObject):
         fields = option_fields(tool.Options)
         if any(field.name == "size" for field in fields) and not self.has_brush():
             fields = [field for field in fields if field.name not in ("size", "shape")]
-        self._window.tool_strip.set_fields(fields, self._values.get(tool.name, {}))
+        values = self._chosen()
+        if values.get("pressure", "off") == "off":
+            fields = [field for field in fields if field.name != "lightest"]
+        self._window.tool_strip.set_fields(fields, values)
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return what was chosen for the tool in use, size and shape aside."""
+        return {**self._pen, **({} if self.tool is None else self._values.get(self.tool.name, {}))}
 
     def options(self) -> Any:
         """Return the options of the tool in use."""
@@ -98,7 +110,7 @@ class Tooling(QObject):
         values = {
             "size": strip.brush_size,
             "shape": _SHAPES[strip.brush_shape],
-            **self._values.get(self.tool.name, {}),
+            **self._chosen(),
         }
         known = {field.name for field in option_fields(self.tool.Options)}
         return build_options(
@@ -129,7 +141,7 @@ class Tooling(QObject):
             active_class=self._window.legend.active,
             options=self.options(),
             surroundings=self._surroundings(correction),
-            rules=self._rules(correction),
+            rules=self.rules(correction),
             stroke_name=self._stroke_name(correction),
         )
 
@@ -164,8 +176,12 @@ class Tooling(QObject):
     def _on_option(self, name: str, value: Any) -> None:
         if self.tool is not None:
             had_brush = self.has_brush()
-            self._values.setdefault(self.tool.name, {})[name] = value
-            if self.has_brush() != had_brush:
+            if name in _PEN:
+                self._pen[name] = value
+                self._session.settings.set("pen", dict(self._pen))
+            else:
+                self._values.setdefault(self.tool.name, {})[name] = value
+            if self.has_brush() != had_brush or name == "pressure":
                 self._show_options()
             self._want_segments()
             self.changed.emit()
@@ -193,7 +209,8 @@ class Tooling(QObject):
             self._region(),
         )
 
-    def _rules(self, correction: Correction) -> PaintRules:
+    def rules(self, correction: Correction) -> PaintRules:
+        """Return what may be painted over, as the locks and the Protect button say."""
         protect = self._window.tool_strip.protect
         over = protect.only_over
         only: frozenset[int] | None = None
@@ -275,3 +292,13 @@ class Tooling(QObject):
         self._asked_for = ()
         self.finding.emit(False)
         self._window.show_notice("correct", sentence(error), kind="error")
+
+
+def _kept_pen(kept: object) -> dict[str, Any]:
+    """Return the pen's options as they were kept, none when somebody else wrote them."""
+    values = {name: kept[name] for name in _PEN if name in kept} if isinstance(kept, dict) else {}
+    try:
+        build_options(TOOLS.get("brush").Options, values)
+    except UsageError:
+        return {}
+    return values

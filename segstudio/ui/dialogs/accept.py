@@ -13,12 +13,12 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["AcceptDialog"]
 
@@ -66,7 +66,8 @@ class AcceptDialog(QDialog):
         self.entropy.valueChanged.connect(self._follow)
         self.ok.clicked.connect(self.accept)
         self.cancel.clicked.connect(self.reject)
-        self._follow()
+        self._follow()  # hides a row
+        self.resize(52 * GRID, self.sizeHint().height())
 
     def _arrange(self, noun: str) -> None:
         words = label(
@@ -82,10 +83,7 @@ class AcceptDialog(QDialog):
         form.addRow("Which", self.criterion)
         form.addRow("", self.area)
         form.addRow("", self.entropy)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label(f"Accept {noun} regions", style="heading"))
+        layout = dialog_layout(self, f"Accept {noun} regions")
         layout.addWidget(words)
         layout.addLayout(form)
         row = QHBoxLayout()
@@ -94,7 +92,6 @@ class AcceptDialog(QDialog):
         row.addWidget(self.cancel)
         row.addWidget(self.ok)
         layout.addLayout(row)
-        self.resize(52 * GRID, self.sizeHint().height())
 
     def set_regions(self, here: Sequence[Any], everywhere: Sequence[Any]) -> None:
         """Say which regions there are: of the image shown, and of all images.
@@ -130,5 +127,9 @@ class AcceptDialog(QDialog):
             return
         total = len(self._all if self.scope.currentIndex() else self._here)
         chosen = len(self.chosen())
-        self.count.setText(f"{chosen} of {total} open regions")
+        words = f"{chosen} of {total} open regions"
+        if not total and self.scope.currentIndex():
+            words = "None found yet: Review ▸ Find the uncertain regions of all images."
+        self.count.setWordWrap(not total)
+        self.count.setText(words)
         self.ok.setEnabled(chosen > 0)

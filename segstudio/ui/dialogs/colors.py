@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,6 +21,7 @@ from segstudio.core.errors import SegStudioError
 from segstudio.datasets.color_naming import ColorName, MaskColor, name_colors
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["ColorsDialog"]
 
@@ -65,10 +65,7 @@ class ColorsDialog(QDialog):
             buttons.addWidget(button)
         words = label(_HELP, style="muted")
         words.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(GRID)
-        layout.addWidget(label("Name the colours", style="heading"))
+        layout = dialog_layout(self, "Name the colours", spacing=GRID)
         layout.addWidget(words)
         layout.addWidget(self.table, 1)
         layout.addLayout(buttons)

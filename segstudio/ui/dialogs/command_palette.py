@@ -16,7 +16,7 @@ from PySide6.QtCore import (
     QSize,
     Qt,
 )
-from PySide6.QtGui import QColor, QKeyEvent, QPainter
+from PySide6.QtGui import QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QDialog,
     QLineEdit,
@@ -29,7 +29,9 @@ from PySide6.QtWidgets import (
 )
 
 from segstudio.ui.icons import draw_icon
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID, theme
+from segstudio.ui.widgets.swatches import paint_class
 
 __all__ = ["CommandPalette", "Entry", "rank"]
 
@@ -50,7 +52,7 @@ class Entry:
         A key of `segstudio.ui.icons.GLYPHS`.
     run : callable
         What happens.
-    color : (int, int, int) or None
+    color : ClassColor or None
         A class's colour, drawn instead of the icon.
     """
 
@@ -58,7 +60,7 @@ class Entry:
     hint: str
     icon: str
     run: Callable[[], Any]
-    color: tuple[int, int, int] | None = None
+    color: ClassColor | None = None
 
 
 def rank(text: str, title: str) -> int | None:
@@ -115,7 +117,7 @@ class _EntryDelegate(QStyledItemDelegate):
         if entry.color is None:
             draw_icon(painter, box, entry.icon, colors.color("muted"))
         else:
-            painter.fillRect(box.adjusted(1, 1, -1, -1), QColor(*entry.color))
+            paint_class(painter, box.adjusted(1, 1, -1, -1), entry.color)
         painter.setPen(colors.color("muted"))
         hint = rect.adjusted(0, 0, -12, 0)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

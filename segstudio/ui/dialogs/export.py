@@ -14,17 +14,16 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLineEdit,
     QMessageBox,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.core.errors import SegStudioError
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import button_row, dialog_layout
 from segstudio.ui.widgets.options_form import CAPTION_WIDTH, OptionsForm
 
 __all__ = ["ExportChoice", "ExportDialog", "ExporterChoice", "ask_existing"]
@@ -146,16 +145,8 @@ class ExportDialog(QDialog):
         grid.addWidget(browse, 4, 2)
         grid.addWidget(self.note, 5, 1, 1, 2)
         grid.setColumnMinimumWidth(0, CAPTION_WIDTH)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
-        buttons.addStretch(1)
-        for button in (cancel, self._start):
-            button.setMinimumWidth(11 * GRID)
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Export label maps", style="heading"))
+        buttons = button_row(cancel, self._start)
+        layout = dialog_layout(self, "Export label maps")
         layout.addLayout(grid)
         layout.addStretch(1)
         layout.addLayout(buttons)

@@ -12,15 +12,14 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
+from segstudio.ui.widgets.frames import button_row, dialog_layout
 
 __all__ = ["FigureChoice", "FigureDialog", "figure_path"]
 
@@ -131,17 +130,9 @@ class FigureDialog(QDialog):
         grid.addWidget(self._folder, 4, 1)
         grid.addWidget(browse, 4, 2)
         grid.addWidget(self._hint, 5, 1, 1, 2)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
-        buttons.addStretch(1)
-        for button in (cancel, self._start):
-            button.setMinimumWidth(11 * GRID)
-            buttons.addWidget(button)
+        buttons = button_row(cancel, self._start)
         words = label("The grid as it is: its models, columns and legend.", style="muted")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Export figure", style="heading"))
+        layout = dialog_layout(self, "Export figure")
         layout.addWidget(words)
         layout.addLayout(grid)
         layout.addLayout(buttons)

@@ -65,6 +65,10 @@ class FinetuneDialog(QDialog):
         Proposed file.
     problem : str
         Why nothing can be learned yet; empty when something can.
+    chosen : str
+        Name of the model that is proposed.
+    epochs : int
+        Passes that are proposed.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class FinetuneDialog(QDialog):
         output: Path,
         problem: str = "",
         chosen: str = "",
+        epochs: int = 10,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -100,8 +105,10 @@ class FinetuneDialog(QDialog):
         self._freeze = _choices(_FREEZE)
         self._epochs = QSpinBox()
         self._epochs.setRange(1, 500)
-        self._epochs.setValue(20)
+        self._epochs.setValue(epochs)
         self._epochs.setMaximumWidth(14 * GRID)
+        # The number stands below the texts of the other fields.
+        self._epochs.lineEdit().setTextMargins(GRID // 2, 0, 0, 0)
         self._epochs.setToolTip("Passes over the corrected images")
         self._output = QLineEdit(str(output))
         self._output.textChanged.connect(self._follow)

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLa
 from segstudio.ui.icons import icon
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["AboutDialog"]
 
@@ -50,9 +51,7 @@ class AboutDialog(QDialog):
         top.setSpacing(3 * GRID)
         top.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
         top.addLayout(text, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
+        layout = dialog_layout(self)
         layout.addLayout(top)
         layout.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
         self.setFixedWidth(56 * GRID)

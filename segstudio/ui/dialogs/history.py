@@ -68,7 +68,8 @@ class HistoryModel(QAbstractListModel):
             return None
         entry = self._entries[index.row() - 1] if index.row() else None
         if role == Qt.ItemDataRole.DisplayRole:
-            return "Before the first stroke kept" if entry is None else entry.name
+            first = "Before the first stroke" if self._entries else "Nothing was painted here yet"
+            return first if entry is None else entry.name
         if role == self.EntryRole:
             return entry
         if role == self.CurrentRole:

@@ -11,15 +11,14 @@ from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import button_row, dialog_layout
 
 __all__ = ["ImportChoice", "ImportDialog"]
 
@@ -136,18 +135,10 @@ class ImportDialog(QDialog):
         self._start.clicked.connect(self.accept)
         cancel = QPushButton("Cancel")
         cancel.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
-        buttons.addStretch(1)
-        for button in (cancel, self._start):
-            button.setMinimumWidth(11 * GRID)
-            buttons.addWidget(button)
+        buttons = button_row(cancel, self._start)
         help_ = label(_HELP, style="muted")
         help_.setWordWrap(True)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Import predictions", style="heading"))
+        layout = dialog_layout(self, "Import predictions")
         layout.addWidget(help_)
         layout.addLayout(grid)
         layout.addWidget(self._hint)

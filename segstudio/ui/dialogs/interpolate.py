@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QImage, QPixmap, QResizeEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from segstudio.core.types import Image
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, JumpSlider, label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["InterpolateDialog"]
 
@@ -65,10 +66,7 @@ class InterpolateDialog(QDialog):
         row.addWidget(self.name, 1)
         row.addWidget(cancel)
         row.addWidget(self.ok)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(GRID + 4)
-        layout.addWidget(label("Interpolate between corrected frames", style="heading"))
+        layout = dialog_layout(self, "Interpolate between corrected frames", spacing=GRID + 4)
         layout.addWidget(words)
         layout.addWidget(self.picture, 1)
         layout.addWidget(self.slider)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QPixmap
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -26,9 +25,11 @@ from PySide6.QtWidgets import (
 from segstudio.core.label_space import LabelMapping
 from segstudio.ui.models.legend import short_name
 from segstudio.ui.models.mapping import MappingModel
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import SearchField, label
 from segstudio.ui.widgets.class_table import SwatchDelegate, number_view
+from segstudio.ui.widgets.swatches import swatch_icon
 
 __all__ = ["MappingDialog", "MappingWords"]
 
@@ -179,8 +180,7 @@ class MappingDialog(QDialog):
 
     def _fill_targets(self) -> None:
         for entry in self.model.target.classes:
-            swatch = QPixmap(11, 11)
-            swatch.fill(QColor(*entry.color))
+            swatch = swatch_icon(ClassColor.of(entry), edge=11, ratio=self.devicePixelRatioF())
             item = QListWidgetItem(swatch, short_name(entry.name))
             item.setToolTip(entry.name)
             item.setData(_NameRole, entry.name)

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QPushButton,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,7 @@ from segstudio.ui.dialogs.model_table import ModelTable
 from segstudio.ui.models.catalogue import CatalogueModel, Fetching, ModelFilter
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import SearchField, dropped_paths, label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["ModelsDialog"]
 
@@ -118,9 +118,7 @@ class ModelsDialog(QDialog):
             buttons.addWidget(button)
         for button in (add, self.remove):
             button.setAutoDefault(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
+        layout = dialog_layout(self)
         layout.addLayout(filters)
         layout.addWidget(self._splitter, 1)
         layout.addLayout(buttons)

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QDialog,
-    QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.theme import GRID
-from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import button_row, dialog_layout
 
 __all__ = ["FormatDialog"]
 
@@ -68,16 +66,8 @@ class FormatDialog(QDialog):
         cancel = QPushButton("Cancel")
         cancel.clicked.connect(self.reject)
         self.list.itemDoubleClicked.connect(lambda _item: self.accept())
-        buttons = QHBoxLayout()
-        buttons.setSpacing(GRID)
-        buttons.addStretch(1)
-        for button in (cancel, self._open):
-            button.setMinimumWidth(11 * GRID)
-            buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(GRID)
-        layout.addWidget(label("Open as", style="heading"))
+        buttons = button_row(cancel, self._open)
+        layout = dialog_layout(self, "Open as", spacing=GRID)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.options)
         layout.addLayout(buttons)

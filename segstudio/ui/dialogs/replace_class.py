@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -16,14 +15,16 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.core.label_space import LabelSpace
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
+from segstudio.ui.widgets.swatches import swatch_icon
 
 __all__ = ["ReplaceChoice", "ReplaceClassDialog", "ReplaceRow"]
 
@@ -219,9 +220,8 @@ class ReplaceClassDialog(QDialog):
         box = QComboBox()
         box.setMaxVisibleItems(24)
         for entry in space.classes:
-            swatch = QPixmap(12, 12)
-            swatch.fill(QColor(*entry.color))
-            box.addItem(QIcon(swatch), short_name(entry.name), entry.name)
+            swatch = swatch_icon(ClassColor.of(entry), ratio=self.devicePixelRatioF())
+            box.addItem(swatch, short_name(entry.name), entry.name)
         box.addItem("unlabelled", unlabelled)
         return box
 
@@ -268,10 +268,7 @@ class ReplaceClassDialog(QDialog):
         for button in (cancel, self._start):
             button.setMinimumWidth(11 * GRID)
             buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Replace a class in many images", style="heading"))
+        layout = dialog_layout(self, "Replace a class in many images")
         layout.addLayout(grid)
         layout.addWidget(self._progress)
         layout.addWidget(table, 1)

@@ -14,12 +14,12 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["ReportDialog"]
 
@@ -52,6 +52,7 @@ class ReportDialog(QDialog):
         self._runs = QListWidget()
         self._runs.setAccessibleName("Runs")
         self._runs.setMaximumHeight(22 * GRID)
+        self._runs.setSpacing(3)
         for name, count in runs:
             item = QListWidgetItem(f"{name}   ({count} images)")
             item.setData(_RunRole, name)
@@ -89,10 +90,7 @@ class ReportDialog(QDialog):
         for button in (cancel, self._write):
             button.setMinimumWidth(11 * GRID)
             buttons.addWidget(button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Write report", style="heading"))
+        layout = dialog_layout(self, "Write report")
         layout.addWidget(words)
         layout.addWidget(self._runs)
         layout.addLayout(place)

@@ -17,13 +17,13 @@ from PySide6.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
 from segstudio.ui.models import count_text, number
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["ModelChoice", "RunChoice", "RunDialog"]
 
@@ -101,10 +101,7 @@ class RunDialog(QDialog):
         self._models = {model.name: model for model in models}
         wanted = set(chosen) & set(self._models) or set(list(self._models)[:1])
         self._boxes: dict[str, QCheckBox] = {}
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(2 * GRID)
-        layout.addWidget(label("Run models", style="heading"))
+        layout = dialog_layout(self, "Run models")
         layout.addWidget(self._model_list(wanted))
         layout.addLayout(self._options(devices, device, precision))
         self._summary = label(style="muted")

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QTreeWidget,
     QTreeWidgetItem,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -25,6 +24,7 @@ from segstudio.core.errors import UsageError, WriteError
 from segstudio.ui.actions import HELD_KEYS, Actions, native, portable
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.basic import SearchField, label
+from segstudio.ui.widgets.frames import dialog_layout
 
 __all__ = ["ShortcutsDialog", "load_keys", "save_keys"]
 
@@ -124,10 +124,7 @@ class ShortcutsDialog(QDialog):
         for button in self.findChildren(QPushButton):
             button.setAutoDefault(False)
         close.setAutoDefault(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(3 * GRID, 3 * GRID, 3 * GRID, 2 * GRID)
-        layout.setSpacing(GRID + 4)
-        layout.addWidget(label("Keyboard shortcuts", style="heading"))
+        layout = dialog_layout(self, "Keyboard shortcuts", spacing=GRID + 4)
         layout.addWidget(self.search)
         layout.addWidget(self.tree, 1)
         layout.addLayout(edit)

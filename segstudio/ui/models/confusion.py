@@ -9,8 +9,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from segstudio.core.palette import Color
 from segstudio.metrics.scores import iou
+from segstudio.ui.palettes import ClassColor
 
 __all__ = [
     "ClassGroup",
@@ -54,12 +54,12 @@ class ConfusionData:
         Pixels by (target, prediction); column C holds ignored predictions.
     names : tuple of str
         Of the C classes, short.
-    colors : tuple of (int, int, int)
+    colors : tuple of ClassColor
     """
 
     counts: NDArray[np.int64]
     names: tuple[str, ...]
-    colors: tuple[Color, ...]
+    colors: tuple[ClassColor, ...]
 
     def name(self, index: int) -> str:
         """Return a class's name; that of index C stands for ignored predictions."""
@@ -124,7 +124,8 @@ def merge_classes(
     grouped = {group.members[0]: group for group in groups if group.members}
     inside = {member for group in grouped.values() for member in group.members}
     members: list[tuple[int, ...]] = []
-    names, colors = [], []
+    names: list[str] = []
+    colors: list[ClassColor] = []
     for index in range(classes):
         if index in grouped:
             members.append(grouped[index].members)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor
 
 from segstudio.core.label_space import LabelSpace
 from segstudio.ui.models import number, share
-from segstudio.ui.palettes import shown_color
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["LegendModel"]
 
@@ -63,11 +62,6 @@ class LegendModel(QAbstractTableModel):
         self._favourites = list(range(min(9, count)))
         self.endResetModel()
         self.locks_changed.emit()
-
-    def refresh_colors(self) -> None:
-        """Draw the colours anew, because another palette is in use."""
-        if self.rowCount():
-            self._changed(0, self.rowCount() - 1)
 
     def set_shares(self, shares: NDArray[np.float64] | None) -> None:
         """Set each class's share of the picture, 0..1; None means unknown."""
@@ -189,7 +183,7 @@ class LegendModel(QAbstractTableModel):
         if role == self.ClassRole:
             return row
         if role == self.ColorRole:
-            return QColor(*shown_color(row, self._space.classes[row].color))
+            return ClassColor.of(self._space.classes[row])
         if role == self.VisibleRole:
             return bool(self._visible[row])
         if role == self.LockedRole:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor
 
 from segstudio.core.label_space import LabelMapping, LabelSpace
 from segstudio.ui.models.legend import short_name
 from segstudio.ui.models.scores import NumberTable
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import theme
 
 __all__ = ["MappingModel"]
@@ -165,10 +165,10 @@ class MappingModel(QAbstractTableModel):
             faint = column == self.REASON or (column == self.BECOMES and not chosen)
             return theme().color("muted") if faint else None
         if role == self.ColorRole and column == self.CLASS:
-            return QColor(*entry.color)
+            return ClassColor.of(entry)
         if role == self.ColorRole and column == self.BECOMES and chosen:
             there = self.target.find(chosen[0])
-            return None if there is None else QColor(*there.color)
+            return None if there is None else ClassColor.of(there)
         return None
 
     def _text_of(self, place: int, column: int) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QFont
 
 from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.ui.models import share
 from segstudio.ui.models.scores import NumberTable
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["ObjectRow", "ObjectTableModel", "size_titles"]
 
@@ -27,7 +28,7 @@ class ObjectRow:
     Attributes
     ----------
     name : str
-    color : (int, int, int) or None
+    color : ClassColor or None
         None for the mean.
     iou, boundary_iou, inside : float
         Pooled IoU, Boundary IoU, and IoU if all boundary errors were right.
@@ -38,7 +39,7 @@ class ObjectRow:
     """
 
     name: str
-    color: tuple[int, int, int] | None
+    color: ClassColor | None
     iou: float
     boundary_iou: float
     inside: float
@@ -115,7 +116,7 @@ class ObjectTableModel(NumberTable):
         if index.isValid() and index.row() < len(self._rows):
             entry = self._rows[index.row()]
             if role == self.ColorRole and index.column() == self.NAME:
-                return QColor(*entry.color) if entry.color else None
+                return entry.color
             if role == self.SortRole and index.column() == self.SHARE:
                 value = entry.boundary_share
                 return -1.0 if value != value else value

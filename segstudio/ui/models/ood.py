@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor
 
 from segstudio.ui.models import share
 from segstudio.ui.models.legend import short_name
-from segstudio.ui.models.scores import NumberTable
+from segstudio.ui.models.scores import RowTable
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["CategoryRow", "CategoryTableModel"]
 
 Index = QModelIndex | QPersistentModelIndex
-_NO_PARENT = QModelIndex()
 
 NO_CLASS = "out of the label space"
 
@@ -28,7 +26,7 @@ class CategoryRow:
     Attributes
     ----------
     name : str
-    color : (int, int, int)
+    color : ClassColor
     run : str
     mapped_to : tuple of str
         Classes that are right, empty out of the label space.
@@ -40,7 +38,7 @@ class CategoryRow:
     """
 
     name: str
-    color: tuple[int, int, int]
+    color: ClassColor
     run: str
     mapped_to: tuple[str, ...]
     images: int
@@ -51,7 +49,7 @@ class CategoryRow:
     taken_for: tuple[tuple[str, float], ...]
 
 
-class CategoryTableModel(NumberTable):
+class CategoryTableModel(RowTable[CategoryRow]):
     """One row per category and model."""
 
     NAME, MODEL, BECOMES, IMAGES, PIXELS, RECALL, TAKEN, ENTROPY, CONFIDENT = range(9)
@@ -79,25 +77,6 @@ class CategoryTableModel(NumberTable):
         "Share of its wrong pixels with entropy below the threshold",
     )
 
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._rows: tuple[CategoryRow, ...] = ()
-
-    @property
-    def rows(self) -> tuple[CategoryRow, ...]:
-        """The rows, in the order of the ground truth's label space."""
-        return self._rows
-
-    def set_rows(self, rows: Sequence[CategoryRow]) -> None:
-        """Show other categories."""
-        self.beginResetModel()
-        self._rows = tuple(rows)
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = _NO_PARENT) -> int:
-        """Return the number of rows."""
-        return 0 if parent.isValid() else len(self._rows)
-
     def value(self, row: int, column: int) -> Any:
         """Return a cell's value."""
         entry = self._rows[row]
@@ -118,7 +97,7 @@ class CategoryTableModel(NumberTable):
         if index.isValid() and index.row() < len(self._rows):
             entry, column = self._rows[index.row()], index.column()
             if role == self.ColorRole and column == self.NAME:
-                return QColor(*entry.color)
+                return entry.color
             if role == self.SortRole and column == self.CONFIDENT:
                 return -1.0 if entry.confident != entry.confident else entry.confident
             if role == Qt.ItemDataRole.ToolTipRole:

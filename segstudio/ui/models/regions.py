@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor
 
 from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.analysis.regions import IGNORED, UNKNOWN, ErrorRegion, RegionTable
 from segstudio.analysis.taxonomy import ErrorKind
-from segstudio.core.palette import Color
 from segstudio.ui.models import NO_NUMBER, number
+from segstudio.ui.palettes import ClassColor
 
 __all__ = ["RegionModel", "kind_title"]
 
@@ -68,7 +67,7 @@ class RegionModel(QAbstractTableModel):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._names: tuple[str, ...] = ()
-        self._colors: tuple[Color, ...] = ()
+        self._colors: tuple[ClassColor, ...] = ()
         self._sorted = (-1, Qt.SortOrder.AscendingOrder)
         self._fill(None)
 
@@ -79,7 +78,7 @@ class RegionModel(QAbstractTableModel):
 
     # -- what is shown ------------------------------------------------------------------------
 
-    def set_classes(self, names: Sequence[str], colors: Sequence[Color]) -> None:
+    def set_classes(self, names: Sequence[str], colors: Sequence[ClassColor]) -> None:
         """Say what the class indices of the next regions mean."""
         self._names, self._colors = tuple(names), tuple(colors)
 
@@ -214,7 +213,7 @@ class RegionModel(QAbstractTableModel):
             region = self.region(row)
             value = region.target if column == self.TARGET else region.prediction
             there = value is not None and value < len(self._colors)
-            return QColor(*self._colors[value]) if there else None  # type: ignore[index]
+            return self._colors[value] if there else None  # type: ignore[index]
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(self.region(row))
         return None

@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import (
-    QAbstractListModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    Qt,
-    Signal,
-)
+from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QImage
 
 from segstudio.core.types import Sample
@@ -80,12 +74,17 @@ class SampleListModel(QAbstractListModel):
 
     # -- what is shown ------------------------------------------------------------------------
 
-    def set_samples(self, samples: tuple[Sample, ...]) -> None:
-        """Show other samples; scores, states and the filter start anew."""
+    def set_samples(
+        self, samples: tuple[Sample, ...], places: dict[str, int] | None = None
+    ) -> None:
+        """Show other samples; scores, states and the filter start anew.
+
+        ``places`` is where each sample stands, by its id, where that is known already.
+        """
         self.beginResetModel()
         self._samples = samples
         self._names = []
-        self._row_of_id = None
+        self._row_of_id = places
         self._miou = np.full(len(samples), np.nan, np.float32)
         self._status = np.zeros(len(samples), np.uint8)
         self._by_hand = np.zeros(len(samples), np.uint8)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtGui import QFont
 
 from segstudio.ui.models import NO_NUMBER, number
+from segstudio.ui.palettes import ClassColor
 
-__all__ = ["ClassRow", "NumberTable", "ScoreTableModel", "interval_text"]
+__all__ = ["ClassRow", "NumberTable", "RowTable", "ScoreTableModel", "interval_text"]
 
+Row = TypeVar("Row")
 Index = QModelIndex | QPersistentModelIndex
 _NO_PARENT = QModelIndex()
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -27,7 +29,7 @@ class ClassRow:
     """
 
     name: str
-    color: tuple[int, int, int] | None
+    color: ClassColor | None
     image_iou: float = NAN
     pooled_iou: float = NAN
     interval: tuple[float, float] = (NAN, NAN)
@@ -101,6 +103,29 @@ class NumberTable(QAbstractTableModel):
         raise NotImplementedError
 
 
+class RowTable(NumberTable, Generic[Row]):
+    """A table of rows that are shown as they come; what is sorted is the view's."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._rows: tuple[Row, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows, as they were set."""
+        return self._rows
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Show other rows."""
+        self.beginResetModel()
+        self._rows = tuple(rows)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = _NO_PARENT) -> int:
+        """Return the number of rows."""
+        return 0 if parent.isValid() else len(self._rows)
+
+
 class ScoreTableModel(NumberTable):
     """Scores per class; the last row is the mean over classes."""
 
@@ -139,9 +164,9 @@ class ScoreTableModel(NumberTable):
         self.endResetModel()
 
     def set_image_iou(self, values: Sequence[float], mean: float) -> None:
-        """Set the IoU of each class in the image shown, and their mean."""
-        for row, value in zip(self._rows, values, strict=False):
-            row.image_iou = float(value)
+        """Set the IoU of each class in the image shown, and their mean; no value is unknown."""
+        for place, row in enumerate(self._rows):
+            row.image_iou = float(values[place]) if place < len(values) else NAN
         if self._mean is not None:
             self._mean.image_iou = float(mean)
         if self.rowCount():
@@ -176,7 +201,7 @@ class ScoreTableModel(NumberTable):
             entry = self._mean if self.is_mean(index.row()) else self._rows[index.row()]
             assert entry is not None
             if role == self.ColorRole and index.column() == 0:
-                return QColor(*entry.color) if entry.color else None
+                return entry.color
             if role == self.IntervalRole and index.column() == self.POOLED:
                 return entry.interval
             if role == self.SortRole and index.column() == self.INTERVAL:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
 
 from segstudio.ui.models import number, share
-from segstudio.ui.models.scores import NumberTable, interval_text
+from segstudio.ui.models.scores import RowTable, interval_text
 
 __all__ = ["SliceRow", "SliceTableModel"]
 
 Index = QModelIndex | QPersistentModelIndex
-_NO_PARENT = QModelIndex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class SliceRow:
     ece: float
 
 
-class SliceTableModel(NumberTable):
+class SliceTableModel(RowTable[SliceRow]):
     """One row per slice."""
 
     NAME, SAMPLES, MIOU, MIOU_RANGE, ACCURACY, ACCURACY_RANGE, CONFIDENT, ECE, PIXELS = range(9)
@@ -75,25 +73,6 @@ class SliceTableModel(NumberTable):
         "Expected calibration error, 15 bins of equal width",
         "Labelled pixels of the slice",
     )
-
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._rows: tuple[SliceRow, ...] = ()
-
-    @property
-    def rows(self) -> tuple[SliceRow, ...]:
-        """The slices, in the order of the column's values."""
-        return self._rows
-
-    def set_rows(self, rows: Sequence[SliceRow]) -> None:
-        """Show other slices."""
-        self.beginResetModel()
-        self._rows = tuple(rows)
-        self.endResetModel()
-
-    def rowCount(self, parent: Index = _NO_PARENT) -> int:
-        """Return the number of slices."""
-        return 0 if parent.isValid() else len(self._rows)
 
     def value(self, row: int, column: int) -> Any:
         """Return a cell's value."""

@@ -12,7 +12,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -27,8 +27,10 @@ from PySide6.QtWidgets import (
 
 from segstudio.ui.icons import draw_icon
 from segstudio.ui.models.legend import LegendModel
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.basic import SearchField, icon_button, label
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = ["ClassesPanel"]
 
@@ -86,12 +88,9 @@ class _ClassDelegate(QStyledItemDelegate):
             painter.setPen(colors.color("muted"))
             painter.drawText(key, Qt.AlignmentFlag.AlignCenter, str(digit))
         swatch = QRect(key.right() + 6, rect.center().y() - 6, 14, 14)
-        color: QColor = index.data(LegendModel.ColorRole)
-        painter.setPen(QPen(colors.color("faint"), 1))
-        painter.setBrush(color if visible else Qt.BrushStyle.NoBrush)
-        painter.drawRect(swatch)
-        if not visible:
-            painter.fillRect(swatch.adjusted(4, 4, -3, -3), color)
+        entry: ClassColor = index.data(LegendModel.ColorRole)
+        paint_class(painter, swatch if visible else swatch.adjusted(4, 4, -4, -4), entry)
+        paint_frame(painter, swatch)
         left = swatch.right() + GRID
         room = QRect(left, rect.top(), rect.right() - left - 2, rect.height())
         painter.setPen(colors.color("text" if visible else "faint"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from segstudio.analysis.side_by_side import Key
 from segstudio.ui.models.legend import short_name
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID, theme
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = ["LegendStrip"]
 
@@ -112,9 +114,11 @@ class LegendStrip(QWidget):
             if hovered:
                 painter.fillRect(rect.adjusted(-4, 1, -8, -1), colors.color("hover"))
             swatch = QRectF(rect.left(), rect.center().y() - _SWATCH / 2, _SWATCH, _SWATCH)
-            painter.fillRect(swatch, QColor(*key.color))
-            painter.setPen(QPen(colors.color("faint"), 1))
-            painter.drawRect(swatch)
+            if key.class_index is None:
+                painter.fillRect(swatch, QColor(*key.color))
+            else:
+                paint_class(painter, swatch, ClassColor(key.class_index, key.color))
+            paint_frame(painter, swatch)
             painter.setPen(colors.color("text" if key in self._classes else "muted"))
             text = rect.adjusted(_SWATCH + 6, 0, 0, 0)
             painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, self._title(key))

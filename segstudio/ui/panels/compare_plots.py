@@ -10,11 +10,12 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from segstudio.core.palette import Color
 from segstudio.ui.canvas.comparison_paint import BADGE_COLORS
 from segstudio.ui.models import number
 from segstudio.ui.models.compare import signed
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID, theme
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = ["DeltaBar", "DeltaChart", "ScatterPlot", "ScatterPoint"]
 
@@ -31,7 +32,7 @@ class DeltaBar:
     Attributes
     ----------
     name : str
-    color : (int, int, int) or None
+    color : ClassColor or None
         Of the class; None for the mean.
     values : (float, float)
         Of a and of b.
@@ -41,7 +42,7 @@ class DeltaBar:
     """
 
     name: str
-    color: Color | None
+    color: ClassColor | None
     values: tuple[float, float]
     delta: float
     interval: tuple[float, float]
@@ -139,9 +140,8 @@ class DeltaChart(QWidget):
             painter.setFont(font)
         else:
             swatch = QRectF(GRID, center - 5, 10, 10)
-            painter.fillRect(swatch, QColor(*bar.color))
-            painter.setPen(QPen(colors.color("faint"), 1))
-            painter.drawRect(swatch)
+            paint_class(painter, swatch, bar.color)
+            paint_frame(painter, swatch)
         painter.setPen(colors.color("text"))
         room = QRectF(GRID + 18, row.top(), area.left() - 2 * GRID - 18, _ROW)
         name = painter.fontMetrics().elidedText(

@@ -28,7 +28,8 @@ from segstudio.ui.models.confusion import (
     view_confusion,
 )
 from segstudio.ui.theme import GRID
-from segstudio.ui.widgets.basic import ElidedLabel, icon_button, label
+from segstudio.ui.widgets.basic import ElidedLabel, icon_button
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.heat_map import HeatMap
 
 __all__ = ["ConfusionPanel"]
@@ -86,9 +87,7 @@ class ConfusionPanel(QWidget):
         self.undo_button = icon_button("undo", "Undo  (Ctrl+Z)", self.undo)
         self.redo_button = icon_button("redo", "Redo  (Ctrl+Shift+Z)", self.redo)
         self.readout = ElidedLabel("", role="muted")
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._arrange()
         self._connect()
         self.set_message("Run a model on images with ground truth to see what it confuses.")

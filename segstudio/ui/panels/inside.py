@@ -18,14 +18,15 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from segstudio.core.palette import Color
 from segstudio.ui.canvas.colormaps import color_map
 from segstudio.ui.icons import icon
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, JumpSlider, Segmented, icon_button, label
 from segstudio.ui.widgets.color_bar import ColorBar
 from segstudio.ui.widgets.distance_plot import DistancePlot
 from segstudio.ui.widgets.embedding_plot import EmbeddingPlot
+from segstudio.ui.widgets.frames import message_label
 
 __all__ = ["COLORMAP", "OPACITY", "VIEWS", "InsidePanel", "InsideParts"]
 
@@ -53,7 +54,7 @@ class InsideParts:
         Name and heads of the attention layers.
     outputs : tuple of str
         Class of each output.
-    colors : tuple of (R, G, B)
+    colors : tuple of ClassColor
         Of each output.
     no_attention, no_vectors, no_stages : str or None
         Why there are no attention layers, no vector for each class, no feature maps.
@@ -61,7 +62,7 @@ class InsideParts:
 
     layers: tuple[tuple[str, int], ...]
     outputs: tuple[str, ...]
-    colors: tuple[Color, ...]
+    colors: tuple[ClassColor, ...]
     no_attention: str | None
     no_vectors: str | None
     no_stages: str | None
@@ -123,7 +124,7 @@ class InsidePanel(QWidget):
         self.busy = ElidedLabel(role="muted")
         self.said = label(style="muted")
         self.said.setWordWrap(True)
-        self._message = label(style="muted")
+        self._message = message_label()
         self._build()
         self._connect()
         self.set_busy("")
@@ -258,8 +259,6 @@ class InsidePanel(QWidget):
         column.setSpacing(GRID // 2)
         column.addLayout(head)
         column.addLayout(body, 1)
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
         self._message.setContentsMargins(2 * GRID, 0, 2 * GRID, 0)
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._message)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QScrollArea, QStackedLayout, QToolTip, QVBoxLayout
 
 from segstudio.ui.models import number
 from segstudio.ui.theme import GRID, theme
-from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import message_label
 
 __all__ = ["Bar", "BarChart", "KindsPanel"]
 
@@ -211,9 +211,7 @@ class KindsPanel(QWidget):
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(charts)
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self._message)
         self._pages.addWidget(scroll)

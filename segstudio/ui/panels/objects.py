@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QStackedLayout, QVBoxLayout, QWidget
 
 from segstudio.ui.models.objects import ObjectRow, ObjectTableModel
 from segstudio.ui.theme import GRID
-from segstudio.ui.widgets.basic import label
 from segstudio.ui.widgets.class_table import MeanLastProxy, SwatchDelegate, number_view
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.score_bars import BarDelegate
 
 __all__ = ["ObjectsPanel"]
@@ -42,9 +42,7 @@ class ObjectsPanel(QWidget):
         self.view.activated.connect(self._on_class)
         model.modelReset.connect(self._fit_columns)
         self._fit_columns()
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         full = QWidget()
         column = QVBoxLayout(full)
         column.setContentsMargins(0, GRID // 2, 0, 0)
@@ -70,10 +68,10 @@ class ObjectsPanel(QWidget):
             plain = self.view.itemDelegate()
             self.view.setItemDelegateForColumn(column, self._bars if is_bar else plain)
         columns = range(1, self._model.columnCount())
-        share = ObjectTableModel.SHARE
-        self.view.set_widths(
-            120, {column: (102, 102) if column == share else (84, 150) for column in columns}
-        )
+        widths = {column: (88, 150) for column in columns}
+        widths[ObjectTableModel.SHARE] = (102, 102)
+        widths[ObjectTableModel.BOUNDARY] = (94, 150)
+        self.view.set_widths(148, widths)
 
     def _on_class(self, index: QModelIndex) -> None:
         row = self._proxy.mapToSource(index).row()

@@ -24,6 +24,7 @@ from segstudio.ui.models.ood import CategoryRow, CategoryTableModel
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
 from segstudio.ui.widgets.class_table import MeanLastProxy, SwatchDelegate, number_view
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.score_bars import BarDelegate
 from segstudio.ui.widgets.two_histograms import TwoHistograms
 
@@ -95,9 +96,7 @@ class OodPanel(QWidget):
         self.plot = TwoHistograms()
         self.figures: dict[str, QLabel] = {}
         self._grid = QGridLayout()
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._open_mapping = QPushButton("Label mapping…")
         self._arrange()
         self._connect()

@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QActionGroup
-from PySide6.QtWidgets import QMenu, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QMenu,
+    QToolButton,
+    QWidget,
+    QWidgetAction,
+)
 
 from segstudio.ui.icons import icon
+from segstudio.ui.theme import GRID
+from segstudio.ui.widgets.basic import JumpSlider
 
-__all__ = ["ProtectButton"]
+__all__ = ["EntropyRule", "ProtectButton"]
 
-_ENTROPIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_FIRST = 0.5
+"""The entropy that has to be exceeded before anybody chose another, a share of log C."""
+
+
+class EntropyRule(QWidget):
+    """A check box and beside it the entropy that a pixel has to exceed.
+
+    Attributes
+    ----------
+    changed : Signal
+        The rule is another.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QCheckBox("Only where entropy is above")
+        self.box.setToolTip("Only pixels of which the model is less sure may be painted")
+        self.slider = JumpSlider(0, 100, round(100 * _FIRST))
+        self.slider.setAccessibleName("Least entropy")
+        self.slider.setMinimumWidth(14 * GRID)
+        self.number = QDoubleSpinBox()
+        self.number.setRange(0.0, 1.0)
+        self.number.setDecimals(2)
+        self.number.setSingleStep(0.01)
+        self.number.setValue(_FIRST)
+        self.number.setAccessibleName("Least entropy, a share of the largest possible")
+        tip = "0 is every pixel that is not certain, 1 is none"
+        self.slider.setToolTip(tip)
+        self.number.setToolTip(tip)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(3 * GRID, GRID // 2, 2 * GRID, GRID // 2)
+        layout.setSpacing(GRID)
+        for widget in (self.box, self.slider, self.number):
+            layout.addWidget(widget)
+        self.box.toggled.connect(lambda _on: self.changed.emit())
+        self.slider.valueChanged.connect(lambda value: self.number.setValue(value / 100))
+        self.number.valueChanged.connect(self._on_number)
+
+    def _on_number(self, value: float) -> None:
+        with QSignalBlocker(self.slider), QSignalBlocker(self.box):
+            self.slider.setValue(round(100 * value))
+            self.box.setChecked(True)  # who moves it wants it
+        self.changed.emit()
+
+    @property
+    def above(self) -> float | None:
+        """The entropy that has to be exceeded, 0..1; None when it does not matter."""
+        return self.number.value() if self.box.isChecked() else None
+
+    def set_above(self, value: float | None) -> None:
+        """Set the rule."""
+        if value is not None:
+            self.number.setValue(value)
+        self.box.setChecked(value is not None)
 
 
 class ProtectButton(QToolButton):
@@ -47,20 +112,16 @@ class ProtectButton(QToolButton):
         self.over_class = self._choice(menu, self._overs, "Only over the active class")
         self.over_class.triggered.connect(lambda _checked: self.over_class_requested.emit())
         menu.addSeparator()
-        self._entropies = QActionGroup(self)
-        uncertain = menu.addMenu("Only where the model is uncertain")
-        self.any_entropy = self._choice(uncertain, self._entropies, "Off")
-        self.entropies = {
-            value: self._choice(uncertain, self._entropies, f"Entropy above {value:.1f}")
-            for value in _ENTROPIES
-        }
+        self.entropy = EntropyRule()
+        entropy = QWidgetAction(menu)
+        entropy.setDefaultWidget(self.entropy)
+        menu.addAction(entropy)
         menu.addSeparator()
         self._unlock = menu.addAction("Unlock every class")
         self._unlock.triggered.connect(lambda _checked: self.unlock_requested.emit())
         self.anything.setChecked(True)
-        self.any_entropy.setChecked(True)
-        for group in (self._overs, self._entropies):
-            group.triggered.connect(lambda _action: self._on_changed())
+        self._overs.triggered.connect(lambda _action: self._on_changed())
+        self.entropy.changed.connect(self._on_changed)
         self.setMenu(menu)
         self._say()
 
@@ -82,10 +143,7 @@ class ProtectButton(QToolButton):
     @property
     def entropy_above(self) -> float | None:
         """The entropy that a pixel has to exceed, 0..1, None when it does not matter."""
-        for value, action in self.entropies.items():
-            if action.isChecked():
-                return value
-        return None
+        return self.entropy.above
 
     def set_over_class(self, class_index: int, name: str) -> None:
         """Say which class "only over" means."""
@@ -120,7 +178,7 @@ class ProtectButton(QToolButton):
         elif self._over is not None and self.only_over is not None:
             parts.append(f"over {self._over[1]}")
         if self.entropy_above is not None:
-            parts.append(f"entropy > {self.entropy_above:.1f}")
+            parts.append(f"entropy > {self.entropy_above:.2f}")
         self.setText(" · ".join(parts) if parts else "Protect")
         self.setIcon(icon("protecting", role="warn") if parts else icon("protect", role="muted"))
         self._unlock.setEnabled(bool(self._locks))

@@ -6,12 +6,10 @@ from PySide6.QtCore import (
     QItemSelectionModel,
     QModelIndex,
     QPersistentModelIndex,
-    QRect,
     QSignalBlocker,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -33,8 +31,10 @@ from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.analysis.regions import IGNORED, ErrorRegion, RegionFilter
 from segstudio.analysis.taxonomy import ErrorKind
 from segstudio.ui.models.regions import RegionModel, kind_title
-from segstudio.ui.theme import GRID, theme
+from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
+from segstudio.ui.widgets.class_table import SwatchDelegate
+from segstudio.ui.widgets.frames import message_label
 
 __all__ = ["RegionsPanel"]
 
@@ -58,22 +58,6 @@ class _NameDelegate(QStyledItemDelegate):
     def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
         super().initStyleOption(option, index)
         option.textElideMode = Qt.TextElideMode.ElideLeft
-
-
-class _ClassDelegate(QStyledItemDelegate):
-    """A class's name behind a square of its colour."""
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        color = index.data(RegionModel.ColorRole)
-        rect: QRect = option.rect
-        if color is not None:
-            painter.save()
-            painter.setPen(QPen(theme().color("faint"), 1))
-            painter.setBrush(color)
-            painter.drawRect(QRect(rect.left() + 6, rect.center().y() - 5, 11, 11))
-            painter.restore()
-        option.rect = rect.adjusted(18, 0, 0, 0)
-        super().paint(painter, option, index)
 
 
 class RegionsPanel(QWidget):
@@ -130,9 +114,7 @@ class RegionsPanel(QWidget):
         self.view = self._table()
         self.missing = ElidedLabel("", role="text")
         self.find_missing = QPushButton("Find them")
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._arrange()
         self._connect()
         self.set_missing(0)
@@ -155,7 +137,7 @@ class RegionsPanel(QWidget):
         view.setAccessibleName("Error regions")
         view.setItemDelegateForColumn(RegionModel.IMAGE, _NameDelegate(self))
         for column in (RegionModel.TARGET, RegionModel.PREDICTION):
-            view.setItemDelegateForColumn(column, _ClassDelegate(self))
+            view.setItemDelegateForColumn(column, SwatchDelegate(self))
         header = view.horizontalHeader()
         header.setHighlightSections(False)
         header.setMinimumSectionSize(48)

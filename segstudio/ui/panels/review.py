@@ -40,7 +40,7 @@ _PARTS = (
 )
 """Segments of the bar from left to right, with their colours."""
 
-_ROOM_FOR_BAR, _ROOM_FOR_PROGRESS, _ROOM_FOR_COUNT = 920, 800, 680
+_ROOM_FOR_BAR, _ROOM_FOR_PROGRESS, _ROOM_FOR_COUNT = 1180, 800, 680
 """Pixels of the strip from which these parts are shown."""
 
 _MORE = (
@@ -50,6 +50,7 @@ _MORE = (
     "review_overall",
     "review_advance",
     "find_uncertain",
+    "uncertain_level",
 )
 
 
@@ -133,6 +134,7 @@ class ReviewStrip(QWidget):
         self.time = label("", style="muted")
         self.region = ElidedLabel("", role="text")
         self.count = label("", style="muted")
+        self.count.setToolTip("Regions of this image that are neither fixed nor accepted")
         self.bar = ProgressBar()
         self.progress = label("", style="muted")
         self.comment = QLineEdit()
@@ -274,7 +276,7 @@ class ReviewStrip(QWidget):
             mean = sum(seconds.values()) / len(seconds)
             lines.append(
                 f"Time worked: {clock(sum(seconds.values()))}, {clock(mean)} per image "
-                f"({len(seconds)} images)"
+                f"({len(seconds)} image{'s' * (len(seconds) != 1)})"
             )
         for widget in (self.bar, self.progress):
             widget.setToolTip("\n".join(lines))

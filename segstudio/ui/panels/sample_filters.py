@@ -53,7 +53,6 @@ class FilterButton(QToolButton):
         menu = self.menu()
         menu.clear()
         words = self._field.text().lower().split()
-        menu.addSection("State")
         for state in _STATES:
             self._offer(menu, state.replace("-", " ").capitalize(), f"state:{state}", words)
         menu.addSection("Figure")

@@ -23,6 +23,7 @@ from segstudio.ui.models.scores import ScoreTableModel
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import SearchField, label
 from segstudio.ui.widgets.class_table import MeanLastProxy, SwatchDelegate, number_view
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.score_bars import BarDelegate
 from segstudio.ui.widgets.score_histogram import ScoreHistogram
 
@@ -99,9 +100,7 @@ class ScoresPanel(QWidget):
         self.as_list = QPushButton("In the list")
         self.as_list.setToolTip("Restrict the list of images to these")
         self._shown = label(style="muted")
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._arrange()
         self.search.textChanged.connect(images.set_text)
         self.search.left.connect(self.image_view.setFocus)

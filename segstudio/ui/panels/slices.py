@@ -18,6 +18,7 @@ from segstudio.ui.models.slices import SliceRow, SliceTableModel
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
 from segstudio.ui.widgets.class_table import number_view
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.score_bars import BarDelegate
 
 __all__ = ["SLICE_COLUMNS", "SlicesPanel"]
@@ -41,8 +42,8 @@ _WIDTHS = {
     SliceTableModel.MIOU_RANGE: (98, 108),
     SliceTableModel.ACCURACY: (104, 220),
     SliceTableModel.ACCURACY_RANGE: (98, 108),
-    SliceTableModel.CONFIDENT: (108, 116),
-    SliceTableModel.ECE: (52, 64),
+    SliceTableModel.CONFIDENT: (112, 118),
+    SliceTableModel.ECE: (62, 70),
     SliceTableModel.PIXELS: (92, 104),
 }
 """Least and wanted width."""
@@ -83,9 +84,7 @@ class SlicesPanel(QWidget):
             self.view.setItemDelegateForColumn(place, BarDelegate(self))
         self.view.set_widths(150, _WIDTHS)
         self.view.sortByColumn(SliceTableModel.MIOU, Qt.SortOrder.AscendingOrder)
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._arrange()
         self.set_tags(())
         self.set_chosen("")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -20,12 +20,14 @@ from PySide6.QtWidgets import (
 )
 
 from segstudio.core.options import OptionField
-from segstudio.ui.actions import Actions
+from segstudio.ui.actions import Actions, native
 from segstudio.ui.icons import icon
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.panels.protect import ProtectButton
 from segstudio.ui.panels.tool_options import ToolOptions
-from segstudio.ui.theme import GRID, theme
+from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, JumpSlider, label, rule, tool_button
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = ["BRUSH_LIMITS", "ToolColumn", "ToolStrip", "next_size"]
 
@@ -50,20 +52,21 @@ class Swatch(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._color = QColor(Qt.GlobalColor.transparent)
+        self._entry: ClassColor | None = None
         self.setFixedSize(QSize(16, 16))
 
-    def set_color(self, color: QColor) -> None:
-        """Show another colour."""
-        self._color = QColor(color)
+    def set_class(self, entry: ClassColor) -> None:
+        """Show another class."""
+        self._entry = entry
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the square with a thin frame."""
         painter = QPainter(self)
-        painter.setPen(QPen(theme().color("faint"), 1))
-        painter.setBrush(self._color)
-        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        inside = self.rect().adjusted(0, 0, -1, -1)
+        if self._entry is not None:
+            paint_class(painter, inside, self._entry)
+        paint_frame(painter, inside)
         painter.end()
 
 
@@ -113,6 +116,7 @@ class ToolStrip(QWidget):
 
     def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._actions = actions
         self.setObjectName("toolStrip")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._swatch = Swatch()
@@ -221,10 +225,14 @@ class ToolStrip(QWidget):
         self._options.set_fields(others, values)
         self._rule.setVisible(bool(fields))
 
-    def set_class(self, name: str, color: QColor) -> None:
+    def set_class(self, name: str, color: ClassColor) -> None:
         """Show what is painted."""
         self._name.set_text(name)
-        self._swatch.set_color(color)
+        self._swatch.set_class(color)
+        keys = " or ".join(native(key) for key in self._actions.spec("swap_class").keys)
+        tip = f"Paints {name}" + (f"\n{keys}: back to the class before" if keys else "")
+        self._name.setToolTip(tip)
+        self._swatch.setToolTip(tip)
 
     def set_state(self, text: str) -> None:
         """Say what the correction started from and whether it is saved."""

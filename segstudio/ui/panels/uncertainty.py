@@ -24,6 +24,7 @@ from segstudio.metrics.definitions import DEFINITIONS
 from segstudio.ui.models import number, share
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
+from segstudio.ui.widgets.frames import message_label
 from segstudio.ui.widgets.plots import EntropyPlot, ReliabilityPlot, SparsificationPlot
 
 __all__ = ["UncertaintyData", "UncertaintyPanel"]
@@ -82,9 +83,7 @@ class UncertaintyPanel(QWidget):
         self.unsure = label()
         self._show_confident = QPushButton("Show")
         self._show_unsure = QPushButton("Show")
-        self._message = label(style="muted")
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
+        self._message = message_label()
         self._arrange()
         self.classes.currentIndexChanged.connect(lambda _index: self._show())
         self.entropy.thresholds_changed.connect(lambda _low, _high: self._show_thresholds())

@@ -12,7 +12,7 @@ from PySide6.QtCore import (
     QSortFilterProxyModel,
     Qt,
 )
-from PySide6.QtGui import QPainter, QPen, QResizeEvent
+from PySide6.QtGui import QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -23,7 +23,8 @@ from PySide6.QtWidgets import (
 )
 
 from segstudio.ui.models.scores import NumberTable
-from segstudio.ui.theme import GRID, theme
+from segstudio.ui.theme import GRID
+from segstudio.ui.widgets.swatches import paint_class, paint_frame
 
 __all__ = ["MeanLastProxy", "NumberView", "SwatchDelegate", "number_view"]
 
@@ -39,9 +40,9 @@ class SwatchDelegate(QStyledItemDelegate):
         rect: QRect = option.rect
         if color is not None:
             painter.save()
-            painter.setPen(QPen(theme().color("faint"), 1))
-            painter.setBrush(color)
-            painter.drawRect(QRect(rect.left() + GRID, rect.center().y() - 5, 11, 11))
+            swatch = QRect(rect.left() + GRID, rect.center().y() - 5, 11, 11)
+            paint_class(painter, swatch, color)
+            paint_frame(painter, swatch)
             painter.restore()
         option.rect = rect.adjusted(18, 0, 0, 0)
         super().paint(painter, option, index)

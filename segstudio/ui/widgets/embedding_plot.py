@@ -18,7 +18,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from segstudio.core.palette import Color
+from segstudio.ui.palettes import ClassColor
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.mark_plot import MarkPlot
 
@@ -45,7 +45,7 @@ class EmbeddingPlot(MarkPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         self._points: NDArray[np.float64] = np.zeros((0, 2))
         self._names: tuple[str, ...] = ()
-        self._colors: tuple[Color, ...] = ()
+        self._colors: tuple[ClassColor, ...] = ()
         self._chosen = -1
         self._zoom = 1.0
         self._center = np.zeros(2)
@@ -63,7 +63,7 @@ class EmbeddingPlot(MarkPlot):
         self,
         points: Sequence[tuple[float, float]],
         names: Sequence[str],
-        colors: Sequence[Color],
+        colors: Sequence[ClassColor],
         *,
         explained: tuple[float, float] = (0.0, 0.0),
     ) -> None:
@@ -140,7 +140,7 @@ class EmbeddingPlot(MarkPlot):
         for number, place in enumerate(places):
             large = number in (self.hover, self._chosen)
             painter.setPen(QPen(colors.color("text" if large else "muted"), 2 if large else 1))
-            painter.setBrush(QColor(*self._colors[number]))
+            painter.setBrush(QColor(*self._colors[number].shown))
             painter.drawEllipse(place, 6.0 if large else 4.5, 6.0 if large else 4.5)
         # The one under the pointer and the chosen one first: they are never left out.
         first = [mark for mark in (self.hover, self._chosen) if mark >= 0]

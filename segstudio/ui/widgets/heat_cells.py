@@ -13,6 +13,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPen
 
 from segstudio.ui.models.confusion import ConfusionData, ConfusionView, Scale
 from segstudio.ui.theme import theme
+from segstudio.ui.widgets.swatches import paint_class
 
 __all__ = ["Cells", "Geometry", "paint_cells", "paint_marks"]
 
@@ -235,7 +236,7 @@ def _paint_edge(painter: QPainter, cells: Cells, place: Geometry, *, columns: bo
         index = int(order[number])
         cell = place.cell(0, number) if columns else place.cell(number, 0)
         if index < len(cells.data.colors):
-            painter.fillRect(_strip(area, cell, columns), QColor(*cells.data.colors[index]))
+            paint_class(painter, _strip(area, cell, columns), cells.data.colors[index])
         if size >= _LEGIBLE:
             painter.setPen(theme().color("text"))
             _paint_name(painter, area, cell, cells.data.name(index), columns=columns)

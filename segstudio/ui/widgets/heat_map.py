@@ -24,7 +24,9 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
+from segstudio.core.class_style import ClassStyle
 from segstudio.ui.models.confusion import ConfusionData, ConfusionView
+from segstudio.ui.palettes import class_style
 from segstudio.ui.theme import GRID, theme
 from segstudio.ui.widgets.heat_cells import Cells, Geometry, paint_cells, paint_marks
 
@@ -85,7 +87,7 @@ class HeatMap(QWidget):
         self._view: ConfusionView | None = None
         self._cells: Cells | None = None
         self._cache: QPixmap | None = None
-        self._theme_name = ""
+        self._look: tuple[str, ClassStyle] | None = None
         self._zoom = 1.0
         self._corner = (0.0, 0.0)  # column, row
         self._hover: tuple[int, int] | None = None
@@ -194,8 +196,9 @@ class HeatMap(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the pixmap and what follows the pointer."""
-        if self._theme_name != theme().name:
-            self._theme_name, self._cells, self._cache = theme().name, None, None
+        look = theme().name, class_style()
+        if self._look != look:
+            self._look, self._cells, self._cache = look, None, None
         geometry = self._geometry()
         if geometry is None or self._data is None or self._view is None:
             return

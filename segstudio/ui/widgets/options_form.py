@@ -68,6 +68,8 @@ class OptionsForm(QWidget):
             self._readers[field.name] = read
             if isinstance(widget, QCheckBox):
                 widget.setText(words)
+                # An empty column would have no space behind it, and nothing would line up.
+                self._grid.addWidget(label(), row, 0)
                 self._grid.addWidget(widget, row, 1)
             else:
                 caption = label(words, style="muted")

@@ -200,9 +200,13 @@ def test_dark_ground_has_dark_backdrops() -> None:
 
 def test_the_legend_lists_what_is_there() -> None:
     compared = _compared(runs=(_run("a", np.zeros((2, 3), np.uint8), None),), pair=None)
-    assert classes_present(compared) == (Key("road", RED), Key("car", GREEN), Key("sky", BLUE))
+    assert classes_present(compared) == (
+        Key("road", RED, 0),
+        Key("car", GREEN, 1),
+        Key("sky", BLUE, 2),
+    )
     alone = _compared(runs=compared.runs, target=None, pair=None)
-    assert classes_present(alone) == (Key("road", RED),)
+    assert classes_present(alone) == (Key("road", RED, 0),)
     mixed = _compared(runs=(*compared.runs, ComparedRun("b", OTHER, A, None)), pair=None)
     names = [key.name for key in classes_present(mixed)]
     assert names == ["road", "car", "sky", *OTHER.names[:3]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from segstudio.analysis.side_by_side import Column, ComparedImage, ComparedRun
+from segstudio.analysis.side_by_side import Column, ComparedImage, ComparedRun, classes_present
+from segstudio.core.class_style import ClassStyle
 from segstudio.core.errors import UsageError, WriteError
 from segstudio.core.label_space import ClassInfo, LabelSpace
+from segstudio.core.palette import hex_color
 from segstudio.core.types import BBox
 from segstudio.session.comparison_figure import GridFigure, draw_grid_figure, write_grid_figure
 
@@ -148,3 +151,16 @@ def test_long_names_are_cut_and_odd_letters_do_not_stop_it() -> None:
     assert "\u2026" in text and "a-very-long-name-" * 20 not in text
     named = ComparedImage("\u6f22\u5b57.png", IMAGE, runs)
     assert draw_grid_figure(GridFigure(named, (Column.SEGMENTATION,)), "png", dpi=50)
+
+
+@pytest.mark.parametrize("patterns", [False, True])
+def test_a_figure_has_the_colours_and_patterns_of_the_window(patterns: bool) -> None:
+    style = ClassStyle("okabe_ito", patterns)
+    plain = _figure((Column.SEGMENTATION,))
+    drawn = draw_grid_figure(replace(plain, classes=style), "svg").decode()
+    own = draw_grid_figure(plain, "svg").decode()
+    color = hex_color(style.color(0, COLORS[0]))
+    assert color in drawn and color not in own
+    # Class 0 has no lines; each other class of the legend is a picture of its own.
+    classes = len(classes_present(plain.compared))
+    assert drawn.count("<image") == 2 + (classes - 1 if patterns else 0)

@@ -21,9 +21,10 @@ from PIL import Image
 
 from segstudio.analysis.compare import compare_tables
 from segstudio.analysis.tables import build_run_table
+from segstudio.core.class_style import ClassStyle, line_colors
 from segstudio.core.errors import CancelledError, WriteError
 from segstudio.core.label_space import ClassInfo, LabelSpace
-from segstudio.core.palette import distinct_colors
+from segstudio.core.palette import distinct_colors, hex_color
 from segstudio.core.types import Sample
 from segstudio.datasets.base import Dataset
 from segstudio.metrics.counts import count_sample
@@ -431,6 +432,28 @@ def test_a_whole_image_is_reduced_and_unlabelled_pixels_are_no_class(stored) -> 
         reader.space.colors[0],
         reader.space.colors[1],
     }
+
+
+@pytest.mark.parametrize("patterns", [False, True])
+def test_a_report_has_the_colours_and_patterns_of_the_window(stored, patterns: bool) -> None:
+    reader, layout = stored
+    style = ClassStyle("tol", patterns)
+    gallery = Gallery(reader, layout, "r", style=style)
+    text, _ = gallery.render([Shown("photo.png", EVIL, 1)], 10**6)
+    _, prediction, _, _ = pictures(text)
+    color = style.color(2, reader.space.colors[2])
+    line = line_colors(np.array([color], np.uint8))[0]
+    square = prediction[26:46, 38:58].reshape(-1, 3)
+    is_line = (square == line).all(-1)
+    assert ((square == color).all(-1) | is_line).all() and is_line.any() == patterns
+    swatches = [str(attributes["style"]) for tag, attributes in Page(text).tags if tag == "i"]
+    assert f"background:{hex_color(style.color(0, reader.space.colors[0]))}" in swatches
+    tiles = [css for css in swatches if "url(data:image/png;base64," in css]
+    # The caption's class 1 and, in the legend, 1 and 2; class 0 has no lines.
+    assert len(tiles) == (3 if patterns else 0)
+    for css in tiles:
+        tile = Image.open(io.BytesIO(base64.b64decode(css.partition("base64,")[2].rstrip(")"))))
+        assert tile.size == (8, 8) and len(tile.getcolors()) == 2
 
 
 def test_pictures_end_at_their_budget_and_missing_ones_are_named(stored) -> None:

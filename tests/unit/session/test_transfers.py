@@ -17,6 +17,7 @@ from PIL import Image
 from segstudio.core.errors import UsageError
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
+from segstudio.exporters.base import EXPORTERS
 from segstudio.session.beginnings import GROUND_TRUTH
 from segstudio.session.session import Session
 from segstudio.session.settings import Settings
@@ -134,7 +135,8 @@ def test_scores_are_written_against_the_ground_truth(
     news = News(session)
     shutil.copytree(dataset_folder / "masks", tmp_path / "mine")
     run = bring(session, news, tmp_path / "mine")
-    session.export("scores-csv", tmp_path / "out", what=f"prediction:{run}")
+    items, space = session.export_items(f"prediction:{run}")
+    EXPORTERS.get("scores-csv")().write(items, tmp_path / "out", label_space=space)
     rows = list(csv.DictReader((tmp_path / "out" / "samples.csv").read_text().splitlines()))
     assert len(rows) == 6 and all(float(row["miou"]) == 1.0 for row in rows)
     pooled = json.loads((tmp_path / "out" / "scores.json").read_text())["pooled"]
@@ -159,7 +161,8 @@ def test_corrections_know_where_their_pixels_come_from(
     for number, source in enumerate((run, GROUND_TRUTH, None)):
         paint(session, f"images/{number}.png", source)
     paint(session, "images/0.png", None)  # painted once more: what it began with stays
-    session.export("corrected", tmp_path / "out")
+    items, space = session.export_items("corrections")
+    EXPORTERS.get("corrected")().write(items, tmp_path / "out", label_space=space)
     values = json.loads((tmp_path / "out" / "provenance.json").read_text())
     for number, origin in enumerate(("model", "imported", "unlabelled")):
         path = next((tmp_path / "out" / "provenance").rglob(f"{number}.png"))
