@@ -33,6 +33,7 @@ from segstudio.scenes.street import render_scene
 from segstudio.session.comparison_figure import GridFigure, write_grid_figure
 
 _SCENE = 7
+_TITLES = {"in": "A rendered street", "out": "A cat"}
 _NAMED = 12
 """Categories of COCO in the table."""
 
@@ -61,16 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     chosen.output.mkdir(parents=True, exist_ok=True)
     _figures(chosen.output, models, unseen)
-    page = _page(scores["runs"], unseen["runs"], pairs)
+    costs = _said(
+        *("bench", "models", *_flags(models), "--dataset", str(chosen.camvid)),
+        *("--split", "test", "--precision", "fp32", "--markdown"),
+    )
+    costs = costs.replace(str(chosen.camvid), chosen.camvid.name)
+    page = _page(scores["runs"], unseen["runs"], pairs, costs)
     (chosen.output / "embedded-models.md").write_text(page, encoding="utf-8")
     return 0
 
 
 def _ask(command: str, data: Path, models: Sequence[str], project: Path, *more: str) -> Any:
-    flags = [flag for model in models for flag in ("-m", model)]
-    return _json(
-        command, str(data), *flags, *more, "--project", str(project), "--precision", "fp32"
-    )
+    flags = [*_flags(models), *more, "--project", str(project), "--precision", "fp32"]
+    return _json(command, str(data), *flags)
+
+
+def _flags(models: Sequence[str]) -> list[str]:
+    return [flag for model in models for flag in ("-m", model)]
 
 
 def _compare(project: Path, first: str, second: str) -> Any:
@@ -78,10 +86,14 @@ def _compare(project: Path, first: str, second: str) -> Any:
 
 
 def _json(*arguments: str) -> Any:
-    command = [sys.executable, "-m", "segstudio", *arguments, "--json"]
+    return json.loads(_said(*arguments, "--json"))
+
+
+def _said(*arguments: str) -> str:
+    """Return what the command line prints on stdout."""
+    command = [sys.executable, "-m", "segstudio", *arguments]
     print("+", *command[1:], file=sys.stderr)
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
 
 
 def _figures(folder: Path, models: Sequence[str], unseen: Any) -> None:
@@ -100,7 +112,7 @@ def _figures(folder: Path, models: Sequence[str], unseen: Any) -> None:
         if mask is not None:
             columns.append(Column.ERRORS)
         space = load_label_space("camvid") if mask is not None else None
-        compared = ComparedImage(key, image, tuple(runs[key]), mask, space)
+        compared = ComparedImage(_TITLES[key], image, tuple(runs[key]), mask, space)
         write_grid_figure(
             folder / f"embedded-{key}.png",
             GridFigure(compared, tuple(columns)),
@@ -135,13 +147,14 @@ def _entropy_figure(path: Path, runs: Sequence[Any]) -> None:
     plt.close(figure)
 
 
-def _page(scores: Sequence[Any], unseen: Sequence[Any], pairs: Any) -> str:
+def _page(scores: Sequence[Any], unseen: Sequence[Any], pairs: Any, costs: str) -> str:
     return "\n".join(
         [
             _HEAD.format(date=datetime.date.today()),
             _scores_part(scores, pairs),
             _confidence_part(scores),
             _unseen_part(unseen),
+            _COSTS.format(costs=costs.strip()),
             _FOOT,
         ]
     )
@@ -291,6 +304,14 @@ def _called(entry: Any) -> str:
     return f"{first['name']} {100 * first['share']:.0f} %, {entry['mean_entropy']:.2f}"
 
 
+_COSTS = """## What they cost
+
+On 2 shared cores of an AMD EPYC (AVX-512), no GPU.
+
+{costs}
+"""
+
+
 _FOOT = """## Made with
 
 ```sh
@@ -298,6 +319,7 @@ segstudio evaluate CAMVID --split test -m MODEL ... --precision fp32 --json
 segstudio ood COCO -m MODEL ... --mapping coco-to-camvid --in-distribution CAMVID \\
     --in-split test --precision fp32 --json
 segstudio compare PROJECT MODEL MODEL --json
+segstudio bench models -m MODEL ... --dataset CAMVID --split test --precision fp32 --markdown
 ```
 
 The street scene is rendered by `segstudio.scenes`, the cat is scikit-image's (CC0).
