@@ -317,10 +317,10 @@ class ImageCanvas(QWidget):
             self._preview.set_outline(diameter * self._view.logical_scale, shape)
 
     def _move_preview(self, point: QPointF | None) -> None:
-        shown = point is not None and self._paints_brush()
-        if point is not None and shown:
+        if point is not None:
+            # Also while it is hidden: a key may show it where the cursor rests.
             self._preview.setPos(point)
-        self._preview.setVisible(shown)
+        self._preview.setVisible(point is not None and self._paints_brush())
 
     def _paints_brush(self) -> bool:
         return self._brush is not None and self._input.interaction == "paint"

@@ -10,6 +10,8 @@ from typing import Literal
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import (
+    QCursor,
+    QEnterEvent,
     QFocusEvent,
     QInputEvent,
     QKeyEvent,
@@ -132,8 +134,13 @@ class PointerInput(QObject):
             return self._release(event)
         if kind == QEvent.Type.Wheel and isinstance(event, QWheelEvent):
             return self._wheel(event)
-        if kind == QEvent.Type.Leave:
+        if isinstance(event, QEnterEvent):
+            self._point_at(event.position())  # it may rest there and never move
+        elif kind == QEvent.Type.Leave:
             self._point_at(None)
+        elif kind == QEvent.Type.Resize:
+            # Panels that came or went moved the image under a cursor that rests.
+            QTimer.singleShot(0, self, self._point_again)
         return False
 
     def _filter_view(self, kind: QEvent.Type, event: QEvent) -> bool:
@@ -301,6 +308,11 @@ class PointerInput(QObject):
         if not (0 <= row < shape[0] and 0 <= col < shape[1]):
             return None, None
         return int(row), int(col)
+
+    def _point_again(self) -> None:
+        viewport = self._view.viewport()
+        if viewport.underMouse() and self._stroke is None:
+            self._point_at(QPointF(viewport.mapFromGlobal(QCursor.pos())))
 
     def _point_at(self, point: QPointF | None) -> None:
         self._hover_point = point

@@ -15,7 +15,7 @@ from segstudio.datasets.images import read_image
 from segstudio.datasets.rows import ArrayRows, open_rows
 from segstudio.datasets.stream_rows import StreamRows, can_stream
 
-pytest.importorskip("pyvips")
+pytest.importorskip("pyvips", reason="pip install segstudio[huge]")
 
 
 @pytest.fixture
