@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from segstudio.core.preprocessing import Preprocessing
     from segstudio.datasets.base import Dataset
     from segstudio.training.data import LabelledImages, Source, UnlabelledImages
+    from segstudio.training.plan import Teacher
 
 __all__ = ["train"]
 
@@ -73,12 +74,19 @@ def train(
         str,
         typer.Option(
             help="supervised; mean-teacher or gan with unlabelled images; decoupled with "
-            "image-level labels (architecture decouplednet)."
+            "image-level labels (architecture decouplednet); distillation with a --teacher."
         ),
     ] = "supervised",
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(help="Folder of unlabelled images for a semi-supervised mode; repeatable."),
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Trained model of the same classes whose probabilities are learned beside the "
+            "masks: a checkpoint or a model's name."
+        ),
     ] = None,
     initial: Annotated[
         Path | None,
@@ -135,6 +143,8 @@ def train(
     architecture_options = build_options(page.Options, parse_pairs(set_option or []))
     network = page(len(space), architecture_options) if encoder_weights is not None else None
     weights, preprocessing = _beginning(architecture, space, initial, encoder_weights, network)
+    if teacher is not None and mode == "supervised":
+        mode = "distillation"
     has_validation = validation in main.splits
     plan = TrainPlan(
         architecture=architecture,
@@ -150,11 +160,13 @@ def train(
             "licence_note": licence_note,
             "initial": None if initial is None else initial.name,
             "encoder_weights": None if encoder_weights is None else encoder_weights.name,
+            "teacher": teacher,
             "command": shlex.join(["segstudio", *sys.argv[1:]]),
         },
         initial=weights,
         mode=mode,
         unlabelled=_unlabelled(mode, rest, unlabelled or [], space),
+        teacher=_teacher(mode, teacher, space),
     )
     with TrainingDisplay() as display:
         best = run_training(plan, display.report, cancelled=display.cancelled)
@@ -246,7 +258,7 @@ def _unlabelled(
 
     if mode not in MODES:
         raise UsageError(f"A mode of training is {', '.join(MODES)}, not {mode!r}.")
-    if mode == "supervised":
+    if mode in ("supervised", "distillation"):
         if folders:
             raise UsageError("--unlabelled needs --mode mean-teacher or gan.")
         return None
@@ -259,6 +271,32 @@ def _unlabelled(
     if mode == "decoupled":
         return LabelledImages(datasets, space)
     return UnlabelledImages(datasets, space)
+
+
+def _teacher(mode: str, name: str | None, space: LabelSpace) -> Teacher | None:
+    """Return the network that a distillation learns from."""
+    if mode != "distillation":
+        if name is not None:
+            raise UsageError(f"--teacher goes with --mode distillation, not {mode}.")
+        return None
+    if name is None:
+        raise UsageError("The mode distillation needs a --teacher, a trained model.")
+    from segstudio.checkpoints.opening import build_network, open_checkpoint
+    from segstudio.checkpoints.structure import file_digest
+    from segstudio.inference.catalogue import find_model
+    from segstudio.training.plan import Teacher
+
+    path = find_model(name)
+    checkpoint = open_checkpoint(path)
+    theirs = checkpoint.label_space
+    same = theirs is not None and theirs.names == space.names
+    if not same or checkpoint.output_classes != tuple(range(len(space))):
+        raise UsageError(
+            f"The teacher {name} does not have the training's classes in their order "
+            f"({', '.join(space.names[:5])}...); a teacher has to name the same classes."
+        )
+    network = build_network(checkpoint)
+    return Teacher(path.name, file_digest(checkpoint.path), network, checkpoint.preprocessing)
 
 
 def _beginning(

@@ -54,13 +54,17 @@ class PixelLoss:
         Tensor of shape (), float32
             0 when every pixel is ignored.
         """
-        labelled = target != self.ignore_index
         if self.weights is None and pixel_weights is None:
-            return labelled.sum().float()
+            return (target != self.ignore_index).sum().float()
+        return self.each_weight(target, pixel_weights).sum()
+
+    def each_weight(self, target: Tensor, pixel_weights: Tensor | None = None) -> Tensor:
+        """Return how much each pixel counts: (N, H, W) float32, 0 where it is ignored."""
+        labelled = target != self.ignore_index
         share = labelled.float()
         if self.weights is not None:
             share = self.weights[target.masked_fill(~labelled, 0)] * labelled
-        return (share if pixel_weights is None else share * pixel_weights).sum()
+        return share if pixel_weights is None else share * pixel_weights
 
     def __call__(
         self,

@@ -44,6 +44,19 @@ class Normaliser:
             pixels = pixels.flip(1)
         return ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
+    def from_input(self, image: Tensor, other: Normaliser) -> Tensor:
+        """Return the input of this normaliser's network, of what ``other`` made of the images.
+
+        Parameters
+        ----------
+        image : Tensor of shape (N, 3, H, W)
+        other : Normaliser
+        """
+        pixels = image * other.std + other.mean
+        if self._swapped != other._swapped:
+            pixels = pixels.flip(1)
+        return (pixels - self.mean) / self.std
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
@@ -156,6 +169,18 @@ class Objective:
         """Return the contribution of one part of a step."""
         with self.parts.casting():
             logits, further = self.supervision(image)
+        return self.logits_loss(logits, further, target, weights, mass, share)
+
+    def logits_loss(
+        self,
+        logits: Tensor,
+        further: list[Tensor],
+        target: Tensor,
+        weights: Tensor | None,
+        mass: Tensor,
+        share: float,
+    ) -> Tensor:
+        """Return the supervised loss of a network's logits and of those on its way."""
         loss = self.parts.pixel_loss
         value = loss(logits, target, mass=mass, share=share, pixel_weights=weights)
         for entry in further:

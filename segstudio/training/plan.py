@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from segstudio.architectures._base import SegmentationNetwork
 from segstudio.core.preprocessing import Preprocessing
 from segstudio.training.data import LabelledImages, UnlabelledImages
 from segstudio.training.recipe import TrainOptions
@@ -16,14 +17,37 @@ from segstudio.training.recipe import TrainOptions
 __all__ = [
     "MODES",
     "Report",
+    "Teacher",
     "TrainNotice",
     "TrainPlan",
     "TrainProgress",
     "Validation",
 ]
 
-MODES = ("supervised", "mean-teacher", "gan", "decoupled")
+MODES = ("supervised", "mean-teacher", "gan", "decoupled", "distillation")
 """How a network can learn; see `segstudio.training.modes`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network that another one learns from.
+
+    Attributes
+    ----------
+    name : str
+        What the card calls it.
+    digest : str
+        Of its weights: a resumed training must have the same teacher.
+    network : SegmentationNetwork
+        Its outputs are the training's classes, in their order.
+    preprocessing : Preprocessing
+        Mean, standard deviation and channel order of its input.
+    """
+
+    name: str
+    digest: str
+    network: SegmentationNetwork = field(repr=False)
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True)
@@ -54,6 +78,8 @@ class TrainPlan:
     unlabelled : UnlabelledImages, optional
         What the semi-supervised modes learn from beside the label maps.  "decoupled" takes
         `LabelledImages` and looks only at which classes are in them: image-level labels.
+    teacher : Teacher, optional
+        Whom the mode "distillation" learns from.
     frozen : tuple of str
         Names of submodules whose weights stay as they are.
     freeze_norms : bool
@@ -71,6 +97,7 @@ class TrainPlan:
     initial: dict[str, Tensor] | None = field(default=None, repr=False)
     mode: str = "supervised"
     unlabelled: UnlabelledImages | None = None
+    teacher: Teacher | None = None
     frozen: tuple[str, ...] = ()
     freeze_norms: bool = False
 

@@ -86,6 +86,15 @@ class TrainOptions:
     unlabelled_weight: float = option(
         1.0, "Weight of what the semi-supervised modes learn from unlabelled images.", minimum=0
     )
+    distillation: float = option(
+        0.5,
+        "Share of the loss that is the teacher's (mode distillation); the masks have the rest.",
+        minimum=0,
+        maximum=1,
+    )
+    temperature: float = option(
+        1.0, "What logits are divided by before the teacher is compared.", minimum=0.1, maximum=20
+    )
     ema: float = option(
         0.0,
         "Decay of the moving average of weights that is validated and saved, 0 off.",

@@ -70,6 +70,7 @@ def identity_of(plan: TrainPlan, *, processes: int = 1) -> dict[str, Any]:
         "epoch_length": (plan.training.epoch_length, len(plan.training)),
         "mode": (plan.mode, "supervised"),
         "unlabelled": (len(plan.unlabelled) if plan.unlabelled is not None else 0, 0),
+        "teacher": (plan.teacher.digest if plan.teacher is not None else "", ""),
         "frozen": (list(plan.frozen), []),
         "freeze_norms": (plan.freeze_norms, False),
         "processes": (processes, 1),

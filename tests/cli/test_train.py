@@ -73,6 +73,16 @@ def test_masks_are_kept_back_for_a_semi_supervised_mode(
     assert checkpoint.card["mode"] == "mean-teacher" and checkpoint.card["samples"] == [2, 2]
 
 
+def test_a_network_learns_from_a_teacher(segstudio: Command, streets: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    flags = ("--teacher", "enet-camvid", "--distillation", "0.7")
+    assert segstudio("train", streets, "-o", folder, *FAST, *flags).status == 0
+    checkpoint = load_native(folder / "best.safetensors")
+    assert checkpoint is not None
+    assert (checkpoint.card["mode"], checkpoint.card["teacher"]) == ("distillation", "enet-camvid")
+    assert checkpoint.card["recipe"]["distillation"] == 0.7
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -80,6 +90,12 @@ def test_masks_are_kept_back_for_a_semi_supervised_mode(
         (("--mode", "magic"), "A mode of training is supervised"),
         (("--mode", "gan"), "needs unlabelled images"),
         (("--unlabelled", "."), "--unlabelled needs --mode"),
+        (("--mode", "distillation"), "needs a --teacher"),
+        (
+            ("--mode", "gan", "--masks", "2", "--teacher", "x"),
+            "--teacher goes with --mode distillation",
+        ),
+        (("--teacher", "nothing"), "nothing"),
         (("--also", "nowhere"), "nowhere"),
         (("--also", "{streets}:weight=many"), "A weight is a number"),
         (("--also", "{streets}:mapping=coco-to-camvid"), "leads from coco"),

@@ -1,9 +1,10 @@
-"""How a network can learn: from label maps alone, or from unlabelled images too."""
+"""How a network can learn: from label maps alone, from unlabelled images or a teacher too."""
 
 from __future__ import annotations
 
 from segstudio.core.errors import UsageError
 from segstudio.training.modes.decoupled import Decoupled
+from segstudio.training.modes.distillation import Distillation
 from segstudio.training.modes.gan import GenerativeAdversary
 from segstudio.training.modes.mean_teacher import TEACHER_DECAY, MeanTeacher
 from segstudio.training.objective import Objective, Parts
@@ -16,6 +17,7 @@ _OBJECTIVES: dict[str, type[Objective]] = {
     "mean-teacher": MeanTeacher,
     "gan": GenerativeAdversary,
     "decoupled": Decoupled,
+    "distillation": Distillation,
 }
 
 
@@ -25,12 +27,14 @@ def build_objective(parts: Parts) -> Objective:
     Raises
     ------
     UsageError
-        When there is no such mode, or it lacks its unlabelled images.
+        When there is no such mode, or it lacks its unlabelled images or its teacher.
     """
     mode = parts.plan.mode
     if mode not in _OBJECTIVES:
         raise UsageError(f"A mode of training is {', '.join(MODES)}, not {mode!r}.")
-    if mode != "supervised" and parts.plan.unlabelled is None:
+    if mode == "distillation" and parts.plan.teacher is None:
+        raise UsageError("The mode distillation needs a teacher.")
+    if mode not in ("supervised", "distillation") and parts.plan.unlabelled is None:
         raise UsageError(f"The mode {mode} needs unlabelled images beside the labelled ones.")
     return _OBJECTIVES[mode](parts)
 

@@ -87,7 +87,9 @@ def test_a_mode_needs_its_images_and_its_network(make_plan: MakePlan, make_data:
     for mode in ("mean-teacher", "gan", "decoupled"):
         with pytest.raises(UsageError, match="needs unlabelled images"):
             train(dataclasses.replace(plan, mode=mode), lambda news: None)
-    with pytest.raises(UsageError, match=r"supervised, mean-teacher, gan, decoupled, not 'magic'"):
+    with pytest.raises(
+        UsageError, match=r"supervised, mean-teacher, gan, decoupled, distillation, not 'magic'"
+    ):
         train(dataclasses.replace(plan, mode="magic"), lambda news: None)
     wrong = semi(make_plan, make_data, "run", "decoupled")
     wrong = dataclasses.replace(
