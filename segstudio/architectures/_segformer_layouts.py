@@ -12,12 +12,16 @@ from segstudio.architectures._base import StateDict
 __all__ = [
     "HUGGINGFACE_FIRST",
     "MMSEGMENTATION_FIRST",
+    "NVLABS_FIRST",
     "from_huggingface",
     "from_mmsegmentation",
+    "from_nvlabs",
 ]
 
 MMSEGMENTATION_FIRST = "backbone.layers.0.0.projection.weight"
 HUGGINGFACE_FIRST = "segformer.encoder.patch_embeddings.0.proj.weight"
+NVLABS_FIRST = "backbone.patch_embed1.proj.weight"
+"""The authors' own files: https://github.com/NVlabs/SegFormer."""
 
 _MMSEG_NAMES = (
     (r"backbone\.layers\.(\d)\.0\.(projection|norm)", r"stages.\1.embed.\2"),
@@ -53,6 +57,28 @@ _HF_NAMES = (
     (r"decode_head\.batch_norm", r"head.fuse.1"),
     (r"decode_head\.classifier", r"head.classify"),
 )
+_NVLABS_NAMES = (
+    # Stages count from 1 there.
+    *(
+        (rf"backbone\.{theirs}{index + 1}", f"stages.{index}.{ours}")
+        for index in range(4)
+        for theirs, ours in (("patch_embed", "embed"), ("block", "blocks"), ("norm", "norm"))
+    ),
+    (r"(stages\..+\.)attn\.proj", r"\1attn.out"),
+    (r"(stages\..+\.)attn\.sr", r"\1attn.reduce"),
+    (r"(stages\..+\.)mlp\.fc1", r"\1ffn.expand"),
+    (r"(stages\..+\.)mlp\.dwconv\.dwconv", r"\1ffn.mix"),
+    (r"(stages\..+\.)mlp\.fc2", r"\1ffn.shrink"),
+    *(
+        (rf"decode_head\.linear_c{index + 1}\.proj", f"head.project.{index}.0")
+        for index in range(4)
+    ),
+    (r"decode_head\.linear_fuse\.conv", r"head.fuse.0"),
+    (r"decode_head\.linear_fuse\.bn", r"head.fuse.1"),
+    (r"decode_head\.linear_pred", r"head.classify"),
+)
+_NVLABS_UNUSED = "decode_head.conv_seg."
+"""A classifier that their head inherits and never calls."""
 
 
 def _translate(key: str, names: tuple[tuple[str, str], ...]) -> str:
@@ -96,9 +122,31 @@ def from_huggingface(state_dict: StateDict) -> dict[str, Tensor]:
             found[f"{block}attn.kv.{leaf}"] = torch.cat([value, state_dict[partner]])
             continue
         name = _translate(key, _HF_NAMES)
-        if name == "head.fuse.0.weight":
-            value = value.unflatten(1, (4, -1)).flip(1).flatten(1, 2)
-        elif re.fullmatch(r"head\.project\.\d\.0\.weight", name):
-            value = value[..., None, None]
-        found[name] = value
+        found[name] = _head_part(name, value)
     return found
+
+
+def from_nvlabs(state_dict: StateDict) -> dict[str, Tensor]:
+    """Rename; the head is laid out as Hugging Face's, which was made from it."""
+    found: dict[str, Tensor] = {}
+    for key, value in state_dict.items():
+        if not key.startswith(_NVLABS_UNUSED):
+            name = _translate(key, _NVLABS_NAMES)
+            found[name] = _head_part(name, value)
+    return found
+
+
+def _head_part(name: str, value: Tensor) -> Tensor:
+    """Turn the maps that are fused from coarse to fine, and linear projections into convolutions.
+
+    Parameters
+    ----------
+    name : str
+        Our name of the tensor.
+    value : Tensor
+    """
+    if name == "head.fuse.0.weight":
+        return value.unflatten(1, (4, -1)).flip(1).flatten(1, 2)
+    if re.fullmatch(r"head\.project\.\d\.0\.weight", name):
+        return value[..., None, None]
+    return value

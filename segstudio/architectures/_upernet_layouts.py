@@ -37,6 +37,15 @@ _LANDMARKS = (
         (*_FOREIGN_HEAD, "decode_head.conv_seg.weight", "backbone.stem.0.weight"),
     ),
     (
+        "microsoft",
+        (
+            *_FOREIGN_HEAD,
+            "decode_head.conv_seg.weight",
+            "backbone.patch_embed.proj.weight",
+            "backbone.layers.0.blocks.0.attn.qkv.weight",
+        ),
+    ),
+    (
         "huggingface",
         (
             *_FOREIGN_HEAD,
@@ -66,6 +75,15 @@ _MMSEG_NAMES = (
     (r"backbone\.stages\.(\d)\.downsample", r"encoder.merges.\1"),
     (r"backbone\.norm(\d)", r"encoder.norms.\1"),
 )
+_MICROSOFT_NAMES = (
+    # The authors' own files; the channels of a merging are in our order there.
+    (r"backbone\.patch_embed", "encoder.embed"),
+    (r"backbone\.layers\.(\d)\.blocks\.(\d+)", r"encoder.stages.\1.blocks.\2"),
+    (r"(encoder\..+)\.mlp\.fc1", r"\1.mlp.0"),
+    (r"(encoder\..+)\.mlp\.fc2", r"\1.mlp.2"),
+    (r"backbone\.layers\.(\d)\.downsample", r"encoder.merges.\1"),
+    (r"backbone\.norm(\d)", r"encoder.norms.\1"),
+)
 _HF_NAMES = (
     (r"backbone\.embeddings\.patch_embeddings\.projection", "encoder.embed.proj"),
     (r"backbone\.embeddings\.norm", "encoder.embed.norm"),
@@ -82,7 +100,7 @@ _HF_NAMES = (
         for index in range(4)
     ),
 )
-_BOTH_NAMES = (
+_ALL_NAMES = (
     (r"(encoder\..+)\.relative_position_bias_table", r"\1.bias_table"),
     (r"(encoder\.merges\.\d)\.reduction", r"\1.reduce"),
 )
@@ -104,8 +122,10 @@ def to_own_name(source: str, key: str) -> str:
     if not key.startswith("backbone."):
         return key
     if source == "huggingface":
-        return _translate(key, _HF_NAMES + _BOTH_NAMES)
-    swin = _translate(key, _MMSEG_NAMES + _BOTH_NAMES)
+        return _translate(key, _HF_NAMES + _ALL_NAMES)
+    if source == "microsoft":
+        return _translate(key, _MICROSOFT_NAMES + _ALL_NAMES)
+    swin = _translate(key, _MMSEG_NAMES + _ALL_NAMES)
     if swin != key:
         return swin
     return "encoder." + resnet_from_mmsegmentation(key.removeprefix("backbone."))

@@ -9,8 +9,8 @@ embedding because a depthwise convolution sits in each feed-forward part.  The h
 four maps to one width, upsamples, concatenates and classifies at 1/4.
 
 There are two published heads with the same tensors' sense: the authors' (kept by Hugging Face)
-projects linearly; MMSegmentation normalises and rectifies each projection, and its layer norms
-have another epsilon.
+projects linearly; MMSegmentation normalises and rectifies each projection.  The epsilon of the
+layer norms is another in each of the three.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from segstudio.architectures._base import (
 from segstudio.architectures._segformer_layouts import (
     HUGGINGFACE_FIRST,
     MMSEGMENTATION_FIRST,
+    NVLABS_FIRST,
     from_huggingface,
     from_mmsegmentation,
+    from_nvlabs,
 )
 from segstudio.core.options import option
 from segstudio.core.preprocessing import Preprocessing
@@ -53,6 +55,12 @@ _WIDENING = (1, 2, 5, 8)
 """Width of a stage over the first one's; also its number of attention heads."""
 _REDUCTIONS = (8, 4, 2, 1)
 _EXPANSION = 4
+_EPSILONS = {
+    # Of the layers' norms and a stage's last one; of the norms behind a strided convolution.
+    "hf": (1e-5, 1e-5),
+    "authors": (1e-6, 1e-5),
+    "mmseg": (1e-6, 1e-6),
+}
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,10 @@ class SegFormerOptions:
     variant: str = option("b0", "Encoder, MiT-B0 to MiT-B5.", choices=tuple(_VARIANTS))
     head: str = option(
         "hf",
-        "Head: hf has the authors' plain linear projections (LayerNorm epsilon 1e-5), mmseg adds "
+        "Head: hf has the authors' plain linear projections (LayerNorm epsilon 1e-5), authors the "
+        "same with their own epsilons (1e-6 in the layers, 1e-5 behind convolutions), mmseg adds "
         "batch normalisation and ReLU to each (epsilon 1e-6).",
-        choices=("hf", "mmseg"),
+        choices=tuple(_EPSILONS),
     )
     head_width: int = option(
         0,
@@ -83,7 +92,7 @@ class SegFormerOptions:
     @property
     def published_width(self) -> int:
         """Channels of the head after 0 has been replaced."""
-        large = self.head == "hf" and self.variant not in {"b0", "b1"}
+        large = self.head != "mmseg" and self.variant not in {"b0", "b1"}
         return self.head_width or (768 if large else 256)
 
 
@@ -114,7 +123,7 @@ def _grid(tokens: Tensor, height: int, width: int) -> Tensor:
 class Attention(nn.Module):
     """Self-attention whose keys and values come from a grid reduced by a strided convolution."""
 
-    def __init__(self, channels: int, heads: int, reduction: int, eps: float) -> None:
+    def __init__(self, channels: int, heads: int, reduction: int, *, eps: float) -> None:
         super().__init__()
         self.heads = heads
         self.reduction = reduction
@@ -163,12 +172,18 @@ class Block(nn.Module):
     """One transformer layer on the tokens of an (H, W) grid."""
 
     def __init__(
-        self, channels: int, heads: int, reduction: int, *, eps: float, drop_path: float
+        self,
+        channels: int,
+        heads: int,
+        reduction: int,
+        *,
+        epsilons: tuple[float, float],
+        drop_path: float,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(channels, eps=eps)
-        self.attn = Attention(channels, heads, reduction, eps)
-        self.norm2 = nn.LayerNorm(channels, eps=eps)
+        self.norm1 = nn.LayerNorm(channels, eps=epsilons[0])
+        self.attn = Attention(channels, heads, reduction, eps=epsilons[1])
+        self.norm2 = nn.LayerNorm(channels, eps=epsilons[0])
         self.ffn = MixFeedForward(channels)
         self.drop_path = DropPath(drop_path)
 
@@ -260,7 +275,7 @@ class SegFormer(SegmentationNetwork):
         chosen: SegFormerOptions = self.options
         first, depths = _VARIANTS[chosen.variant]
         widths = [first * factor for factor in _WIDENING]
-        eps = 1e-5 if chosen.head == "hf" else 1e-6
+        epsilons = _EPSILONS[chosen.head]
         chances = torch.linspace(0, chosen.drop_path, sum(depths), device="cpu").tolist()
         stages = []
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
@@ -268,12 +283,16 @@ class SegFormer(SegmentationNetwork):
             window, stride = (3, 2) if index else (7, 4)
             blocks = [
                 Block(
-                    width, _WIDENING[index], _REDUCTIONS[index], eps=eps, drop_path=chances.pop(0)
+                    width,
+                    _WIDENING[index],
+                    _REDUCTIONS[index],
+                    epsilons=epsilons,
+                    drop_path=chances.pop(0),
                 )
                 for _ in range(depth)
             ]
-            embed = PatchEmbedding(channels, width, window, stride, eps)
-            stages.append(Stage(embed, blocks, width, eps))
+            embed = PatchEmbedding(channels, width, window, stride, epsilons[1])
+            stages.append(Stage(embed, blocks, width, epsilons[0]))
         self.stages = nn.ModuleList(stages)
         self.head = Head(
             widths,
@@ -294,11 +313,13 @@ class SegFormer(SegmentationNetwork):
 
     @classmethod
     def rename_keys(cls, state_dict: StateDict) -> dict[str, Tensor]:
-        """Understand the layouts of MMSegmentation and of Hugging Face transformers."""
+        """Understand the layouts of MMSegmentation, Hugging Face transformers and the authors."""
         if MMSEGMENTATION_FIRST in state_dict:
             return from_mmsegmentation(state_dict)
         if HUGGINGFACE_FIRST in state_dict:
             return from_huggingface(state_dict)
+        if NVLABS_FIRST in state_dict:
+            return from_nvlabs(state_dict)
         return dict(state_dict)
 
     @classmethod
@@ -314,13 +335,14 @@ class SegFormer(SegmentationNetwork):
         if source is None:
             return None
         first, block, _, fuse, head = _LANDMARKS[source]
-        variant = _variant(state_dict, first, re.compile(block))
+        variant = _variant(state_dict, first, re.compile(block), _FIRST_STAGE.get(source, 0))
         width = state_dict[fuse].shape[0] if fuse in state_dict and state_dict[fuse].ndim else 0
         classes = state_dict[head].shape[0] if state_dict[head].ndim == 4 else 0
         if variant is None or not width or not classes:
             return None
-        ours_mmseg = source == "segstudio" and "head.project.0.1.weight" in state_dict
-        kind = "mmseg" if source == "mmsegmentation" or ours_mmseg else "hf"
+        kind = _HEADS.get(source, "hf")
+        if source == "segstudio" and "head.project.0.1.weight" in state_dict:
+            kind = "mmseg"
         options = SegFormerOptions(variant, kind)
         if options.published_width != width:
             options = SegFormerOptions(variant, kind, head_width=int(width))
@@ -364,15 +386,27 @@ _LANDMARKS = {
         "decode_head.linear_fuse.weight",
         "decode_head.classifier.weight",
     ),
+    "nvlabs": (
+        NVLABS_FIRST,
+        r"backbone\.block(\d)\.(\d+)\.norm1\.weight",
+        "decode_head.linear_c1.proj.weight",
+        "decode_head.linear_fuse.conv.weight",
+        "decode_head.linear_pred.weight",
+    ),
 }
+_HEADS = {"mmsegmentation": "mmseg", "nvlabs": "authors"}
+"""Head of a layout's files where it is not Hugging Face's."""
+_FIRST_STAGE = {"nvlabs": 1}
 
 
-def _variant(state_dict: StateDict, first: str, block: re.Pattern[str]) -> str | None:
-    """Return the variant whose width and depths these are."""
+def _variant(state_dict: StateDict, first: str, block: re.Pattern[str], begin: int) -> str | None:
+    """Return the variant whose width and depths these are; ``begin`` numbers the first stage."""
     if state_dict[first].ndim != 4:
         return None
     found = [match for match in map(block.fullmatch, state_dict) if match]
-    depths = tuple(sum(match[1] == str(stage) for match in found) for stage in range(4))
+    depths = tuple(
+        sum(match[1] == str(stage) for match in found) for stage in range(begin, begin + 4)
+    )
     wanted = int(state_dict[first].shape[0]), depths
     return next((name for name, shape in _VARIANTS.items() if shape == wanted), None)
 
@@ -382,14 +416,18 @@ def _published_preprocessing(source: str, variant: str, classes: int) -> Preproc
 
     MMSegmentation's two B5 files for ADE20K hold the same names and shapes; the smaller size is
     assumed.  Hugging Face files bring a ``preprocessor_config.json`` that says more than this.
+    The authors test as their ``local_configs`` say (https://github.com/NVlabs/SegFormer).
     """
+    if source in ("mmsegmentation", "nvlabs") and classes == 19:
+        # The images of Cityscapes are multiples of 32 as they are.
+        return Preprocessing(
+            resize="keep-ratio", size=(2048, 1024), window=(1024, 1024), stride=(768, 768)
+        )
     if source == "mmsegmentation":
-        if classes == 19:
-            window = (1024, 1024)
-            return Preprocessing(
-                resize="keep-ratio", size=(2048, 1024), window=window, stride=(768, 768)
-            )
         return Preprocessing(resize="keep-ratio", size=(2048, 512))
+    if source == "nvlabs":
+        short = 640 if variant == "b5" else 512
+        return Preprocessing(resize="keep-ratio-aligned", size=(2048, short))
     if source == "huggingface":
         edge = 640 if variant == "b5" and classes == 150 else 512
         return Preprocessing(

@@ -189,7 +189,7 @@ class UPerNet(SegmentationNetwork):
 
     @classmethod
     def rename_keys(cls, state_dict: StateDict) -> dict[str, Tensor]:
-        """Understand the layouts of MMSegmentation and of Hugging Face transformers."""
+        """Understand MMSegmentation's layout, Hugging Face transformers' and Swin's authors'."""
         source = source_of(state_dict)
         if source in {None, "segstudio"}:
             return dict(state_dict)
@@ -238,7 +238,7 @@ def _published_preprocessing(source: str, classes: int) -> Preprocessing | None:
 
     Hugging Face's UPerNet, unlike its SegFormer, brings the logits to the input's size first.
     """
-    if source == "mmsegmentation":
+    if source in ("mmsegmentation", "microsoft"):
         short = 1024 if classes == 19 else 512
         return Preprocessing(resize="keep-ratio", size=(2048, short))
     if source == "huggingface":

@@ -22,9 +22,10 @@ class Preprocessing:
         "rgb" or "bgr".
     resize : str
         "none" (the image's own size), "keep-ratio" (so that it fits ``size`` = (long, short) as
-        MMSegmentation does), "exact" (to ``size`` = (H, W)), "short-side" (so that the short side
-        is ``size[1]``, as torchvision does) or "short-side-at-least" (upsized so that the short
-        side is at least ``size[1]``).
+        MMSegmentation does), "keep-ratio-aligned" (then each side stretched to the next multiple
+        of 32, as NVlabs/SegFormer's AlignedResize does), "exact" (to ``size`` = (H, W)),
+        "short-side" (so that the short side is ``size[1]``, as torchvision does) or
+        "short-side-at-least" (upsized so that the short side is at least ``size[1]``).
     size : (int, int) or None
         See ``resize``.
     antialias : bool

@@ -12,7 +12,7 @@ from segstudio.core.preprocessing import Preprocessing
 from segstudio.datasets.rows import ArrayRows, RowSource
 from segstudio.inference.augmentation import View
 from segstudio.inference.bands import Block, image_blocks, resized_bands
-from segstudio.inference.preprocess import ResizedRows, resize_image, target_size, to_input
+from segstudio.inference.preprocess import resize_image, resized_rows, target_size, to_input
 from segstudio.inference.taps import bilinear_taps, chained_taps
 from segstudio.inference.windows import Plan, fill_window, slide_bands
 
@@ -60,7 +60,7 @@ class NetworkInput:
             if isinstance(source, ArrayRows) and size[0] * size[1] <= _WHOLE_PIXELS:
                 rows = ArrayRows(resize_image(source.image, preprocessing, view.scale))
             else:
-                rows = ResizedRows(source, size, antialias=preprocessing.antialias)
+                rows = resized_rows(source, preprocessing, view.scale)
         divisor = preprocessing.divisor
         padded = (size[0] + -size[0] % divisor, size[1] + -size[1] % divisor)
         return cls(rows, given, size, padded, view, preprocessing)

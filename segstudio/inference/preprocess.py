@@ -13,8 +13,10 @@ from segstudio.core.preprocessing import Preprocessing
 from segstudio.core.types import Image
 from segstudio.datasets.rows import RowSource
 
-__all__ = ["ResizedRows", "resize_image", "target_size", "to_input"]
+__all__ = ["ResizedRows", "resize_image", "resized_rows", "target_size", "to_input"]
 
+_ALIGNMENT = 32
+"""Of NVlabs/SegFormer: the stride of its coarsest features."""
 _CHUNK_BYTES = 64_000_000
 """Bytes of the source's rows that are resized at once."""
 
@@ -35,8 +37,30 @@ def resize_image(image: Image, preprocessing: Preprocessing, scale: float = 1.0)
     ndarray of shape (h, w, 3), uint8
     """
     height, width = image.shape[:2]
-    new_height, new_width = target_size(height, width, preprocessing, scale)
-    if (new_height, new_width) == (height, width):
+    for size in _sizes(height, width, preprocessing, scale):
+        image = _resized(image, size, preprocessing)
+    return image
+
+
+def resized_rows(source: RowSource, preprocessing: Preprocessing, scale: float = 1.0) -> RowSource:
+    """Return what `resize_image` makes of an image that is read by rows.
+
+    Parameters
+    ----------
+    source : RowSource
+    preprocessing : Preprocessing
+        Its resize rule.
+    scale : float
+        Of test-time augmentation; see `target_size`.
+    """
+    for size in _sizes(source.height, source.width, preprocessing, scale):
+        source = ResizedRows(source, size, antialias=preprocessing.antialias)
+    return source
+
+
+def _resized(image: Image, size: tuple[int, int], preprocessing: Preprocessing) -> Image:
+    new_height, new_width = size
+    if size == image.shape[:2]:
         return image
     if preprocessing.antialias:
         picture = PilImage.fromarray(image)
@@ -156,8 +180,24 @@ def target_size(
         Test-time augmentation multiplies the rule by it: the limits of "keep-ratio", rounded down
         as MMSegmentation's and rstrudel/segmenter's ``img_ratios`` do; otherwise the result.
     """
+    return _sizes(height, width, preprocessing, scale)[-1]
+
+
+def _sizes(
+    height: int, width: int, preprocessing: Preprocessing, scale: float
+) -> list[tuple[int, int]]:
+    """Return the sizes that an image is brought to, one after the other."""
+    size = _fitting_size(height, width, preprocessing, scale)
+    if preprocessing.resize == "keep-ratio-aligned":
+        return [size, (size[0] + -size[0] % _ALIGNMENT, size[1] + -size[1] % _ALIGNMENT)]
+    return [size]
+
+
+def _fitting_size(
+    height: int, width: int, preprocessing: Preprocessing, scale: float
+) -> tuple[int, int]:
     size = preprocessing.size
-    if preprocessing.resize == "keep-ratio" and size is not None:
+    if preprocessing.resize.startswith("keep-ratio") and size is not None:
         # MMSegmentation: the long side fits the long limit, the short side the short one.
         limits = (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
         ratio = min(

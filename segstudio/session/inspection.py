@@ -23,6 +23,8 @@ _PUBLISHERS = {
     "mmsegmentation": "MMSegmentation",
     "huggingface": "Hugging Face",
     "segmenter": "rstrudel/segmenter",
+    "nvlabs": "NVlabs/SegFormer",
+    "microsoft": "microsoft/Swin-Transformer",
     "pytorch-enet": "PyTorch-ENet",
     "segstudio": "SegStudio",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,74 @@ def test_agrees_with_the_reference(name: str, reference: Callable[[str], Any]) -
     assert agreement >= 0.999
 
 
+_STAGE_TO_AUTHORS = (
+    (r"stages\.(\d)\.embed\.", "patch_embed"),
+    (r"stages\.(\d)\.blocks\.", "block"),
+    (r"stages\.(\d)\.norm\.", "norm"),
+)
+_LAYER_TO_AUTHORS = {
+    "attn.out.": "attn.proj.",
+    "attn.reduce.": "attn.sr.",
+    "ffn.expand.": "mlp.fc1.",
+    "ffn.mix.": "mlp.dwconv.dwconv.",
+    "ffn.shrink.": "mlp.fc2.",
+    "head.fuse.0.": "decode_head.linear_fuse.conv.",
+    "head.fuse.1.": "decode_head.linear_fuse.bn.",
+    "head.classify.": "decode_head.linear_pred.",
+}
+
+
+def _in_authors_layout(network: SegFormer) -> dict[str, torch.Tensor]:
+    """Write a network as NVlabs/SegFormer does: stages from 1, the head's maps coarse to fine."""
+    found: dict[str, torch.Tensor] = {}
+    for key, value in network.state_dict().items():
+        name = key
+        for pattern, theirs in _STAGE_TO_AUTHORS:
+            name = re.sub(
+                pattern, lambda match, t=theirs: f"backbone.{t}{int(match[1]) + 1}.", name
+            )
+        projection = re.fullmatch(r"head\.project\.(\d)\.0\.(\w+)", key)
+        if projection:
+            name = f"decode_head.linear_c{int(projection[1]) + 1}.proj.{projection[2]}"
+            value = value.flatten(1) if value.ndim == 4 else value
+        for ours, theirs in _LAYER_TO_AUTHORS.items():
+            name = name.replace(ours, theirs)
+        if key == "head.fuse.0.weight":
+            value = torch.cat(value.chunk(4, 1)[::-1], 1)
+        found[name] = value
+    found["decode_head.conv_seg.weight"] = torch.zeros(network.classes, 128, 1, 1)
+    found["decode_head.conv_seg.bias"] = torch.zeros(network.classes)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("variant", "classes", "test"),
+    [
+        ("b0", 19, ("keep-ratio", (2048, 1024))),
+        ("b0", 150, ("keep-ratio-aligned", (2048, 512))),
+        ("b5", 150, ("keep-ratio-aligned", (2048, 640))),
+    ],
+)
+def test_the_authors_own_files_are_understood(
+    variant: str, classes: int, test: tuple[str, tuple[int, int]]
+) -> None:
+    with torch.device("cpu" if variant == "b0" else "meta"):
+        network = SegFormer(classes, SegFormerOptions(variant, "authors")).eval()
+    theirs = _in_authors_layout(network)
+    assert not any(name.startswith(("stages.", "head.")) for name in theirs)
+    recognition = SegFormer.recognise(theirs)
+    assert recognition is not None and recognition.preprocessing is not None
+    assert (recognition.source, recognition.classes) == ("nvlabs", classes)
+    assert recognition.options == SegFormerOptions(variant, "authors")
+    assert (recognition.preprocessing.resize, recognition.preprocessing.size) == test
+    if variant == "b0":
+        again = SegFormer(classes, recognition.options).eval()
+        again.load_state_dict(SegFormer.rename_keys(theirs))
+        image = torch.rand(1, 3, 64, 96)
+        with torch.inference_mode():
+            assert torch.equal(again(image), network(image))
+
+
 def test_an_encoder_without_a_head_is_not_claimed() -> None:
     tensors = SegFormer(3).state_dict()
     encoder = {key: value for key, value in tensors.items() if key.startswith("stages.")}
@@ -131,10 +200,22 @@ def test_output_is_a_quarter_rounded_up() -> None:
         assert network(torch.rand(1, 3, 97, 131)).shape == (1, 3, 25, 33)
 
 
-@pytest.mark.parametrize(("head", "epsilon"), [("hf", 1e-5), ("mmseg", 1e-6)])
-def test_layer_norms_have_the_epsilon_of_their_source(head: str, epsilon: float) -> None:
+@pytest.mark.parametrize(
+    ("head", "layers", "others"),
+    [("hf", 1e-5, 1e-5), ("mmseg", 1e-6, 1e-6), ("authors", 1e-6, 1e-5)],
+)
+def test_layer_norms_have_the_epsilon_of_their_source(
+    head: str, layers: float, others: float
+) -> None:
     network = SegFormer(3, SegFormerOptions(head=head))
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.LayerNorm)]
+    norms = {
+        name: module.eps
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.LayerNorm)
+    }
     # Four patch embeddings and four ends, two a block, one at each of the six reductions.
     assert len(norms) == 4 + 4 + 2 * 8 + 6
-    assert {module.eps for module in norms} == {epsilon}
+    behind = {name for name in norms if "embed" in name or "attn" in name}
+    assert len(behind) == 4 + 6
+    assert {norms[name] for name in behind} == {others}
+    assert {norms[name] for name in norms.keys() - behind} == {layers}

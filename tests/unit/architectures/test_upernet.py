@@ -73,6 +73,16 @@ _SWIN_TO_HF = (
         for index in range(4)
     ),
 )
+_SWIN_TO_MICROSOFT = (
+    (r"encoder\.embed\.", "backbone.patch_embed."),
+    (r"encoder\.stages\.", "backbone.layers."),
+    (r"\.attn\.bias_table", ".attn.relative_position_bias_table"),
+    (r"\.mlp\.0\.", ".mlp.fc1."),
+    (r"\.mlp\.2\.", ".mlp.fc2."),
+    (r"encoder\.merges\.(\d)\.reduce", r"backbone.layers.\1.downsample.reduction"),
+    (r"encoder\.merges\.(\d)\.norm", r"backbone.layers.\1.downsample.norm"),
+    (r"encoder\.norms\.(\d)", r"backbone.norm\1"),
+)
 
 
 def _renamed(key: str, rules: tuple[tuple[str, str], ...]) -> str:
@@ -103,6 +113,18 @@ def _in_mmsegmentation(network: UPerNet) -> dict[str, Tensor]:
         if key.startswith("encoder.merges."):
             # Ours: (neighbour, channel), neighbours column by column; theirs: channel-major.
             value = value.unflatten(-1, (2, 2, -1)).movedim(-1, -3).transpose(-1, -2).flatten(-3)
+        found[name] = value
+        if name.endswith("relative_position_bias_table"):
+            found[name.replace("bias_table", "index")] = torch.zeros(16, 16, dtype=torch.int64)
+    found["auxiliary_head.convs.0.conv.weight"] = torch.zeros(2, 2, 3, 3)
+    return found
+
+
+def _in_microsoft(network: UPerNet) -> dict[str, Tensor]:
+    """Write a Swin network as its authors do (microsoft/Swin-Transformer, on mmseg 0.x)."""
+    found: dict[str, Tensor] = {}
+    for key, value in network.state_dict().items():
+        name = _renamed(key, _SWIN_TO_MICROSOFT + _HEAD_TO_MMSEG)
         found[name] = value
         if name.endswith("relative_position_bias_table"):
             found[name.replace("bias_table", "index")] = torch.zeros(16, 16, dtype=torch.int64)
@@ -220,6 +242,7 @@ def test_agrees_with_huggingface(reference: Callable[[str], Any]) -> None:
     [
         (_SWIN, _in_mmsegmentation, "mmsegmentation"),
         (_SWIN, _in_huggingface, "huggingface"),
+        (_SWIN, _in_microsoft, "microsoft"),
         (_RESNET, _in_mmsegmentation, "mmsegmentation"),
     ],
 )

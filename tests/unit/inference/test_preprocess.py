@@ -12,7 +12,13 @@ from PIL import Image
 
 from segstudio.core.preprocessing import Preprocessing
 from segstudio.datasets.rows import ArrayRows
-from segstudio.inference.preprocess import ResizedRows, resize_image, target_size, to_input
+from segstudio.inference.preprocess import (
+    ResizedRows,
+    resize_image,
+    resized_rows,
+    target_size,
+    to_input,
+)
 
 CPU = torch.device("cpu")
 
@@ -33,6 +39,10 @@ def picture(height: int, width: int) -> np.ndarray:
         ("keep-ratio", (2048, 512), (2048, 1024), (1024, 512)),
         ("keep-ratio", (2048, 512), (100, 1000), (205, 2048)),
         ("keep-ratio", (2048, 512), (512, 683), (512, 683)),
+        # NVlabs/SegFormer's: the same, then up to multiples of 32.
+        ("keep-ratio-aligned", (2048, 512), (512, 683), (512, 704)),
+        ("keep-ratio-aligned", (2048, 512), (100, 1000), (224, 2048)),
+        ("keep-ratio-aligned", (2048, 512), (512, 672), (512, 672)),
         ("short-side", (520, 520), (300, 400), (520, 693)),
         ("short-side", (520, 520), (1400, 1041), (699, 520)),
         ("short-side-at-least", (512, 512), (300, 400), (512, 683)),
@@ -61,6 +71,17 @@ def test_each_source_has_its_own_interpolation() -> None:
         resize_image(image, Preprocessing(**rule, antialias=True)),
         np.asarray(Image.fromarray(image).resize((24, 16), Image.Resampling.BILINEAR)),
     )
+
+
+def test_an_aligned_image_is_interpolated_twice_by_rows_too() -> None:
+    image = picture(90, 130)
+    rule = Preprocessing(resize="keep-ratio-aligned", size=(200, 70))
+    fitted = cv2.resize(image, (101, 70), interpolation=cv2.INTER_LINEAR)
+    wanted = cv2.resize(fitted, (128, 96), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(resize_image(image, rule), wanted)
+    rows = resized_rows(ArrayRows(image), rule)
+    assert (rows.height, rows.width) == (96, 128)
+    assert np.abs(rows.read_rows(0, 96).astype(int) - wanted).max() <= 2
 
 
 def test_mean_and_std_are_applied_on_the_0_to_255_scale() -> None:
