@@ -20,7 +20,7 @@ from segstudio.core.errors import SizeMismatchError, UnknownNameError, UsageErro
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.registry import Registry, did_you_mean
 from segstudio.core.types import Image, LabelMap, Sample
-from segstudio.datasets.images import read_image_size
+from segstudio.datasets.images import TARGET_SUFFIXES, read_image_size, turned_like
 from segstudio.datasets.large import (
     Progress,
     read_ids,
@@ -28,6 +28,7 @@ from segstudio.datasets.large import (
     read_photo,
     source_to_label_map,
 )
+from segstudio.datasets.listing import suffix_of
 
 __all__ = [
     "FORMATS",
@@ -162,6 +163,8 @@ class Dataset:
     ) -> LabelMap:
         """Return the sample's ground truth as a label map.
 
+        A map that has the size of its photograph's stored pixels is turned as the photograph is.
+
         Parameters
         ----------
         sample : Sample
@@ -196,17 +199,28 @@ class Dataset:
                 "space or put a label_space.json into the folder."
             )
         height, width = read_image_size(sample.image_path)
+        if suffix_of(sample.target_path.name) in TARGET_SUFFIXES:
+            # From the header: a small file may unpack to gigabytes.
+            found = read_image_size(sample.target_path)
+            if found not in ((height, width), (width, height)):
+                raise _other_size(sample, found, (height, width))
         source_map = (
             read_ids(sample.target_path, progress)
             if self.decoder is None
             else self.decoder(sample, (height, width))
         )
+        if source_map.shape == (width, height) and height != width:
+            source_map = turned_like(sample.image_path, source_map)
         if source_map.shape != (height, width):
-            raise SizeMismatchError(
-                f"{sample.target_path} is {source_map.shape[0]} x {source_map.shape[1]} pixels "
-                f"(height x width), but its image {sample.image_path} is {height} x {width}."
-            )
+            raise _other_size(sample, source_map.shape, (height, width))
         return source_to_label_map(source_map, sample.target_path, space, progress)
+
+
+def _other_size(sample: Sample, found: tuple[int, ...], size: tuple[int, int]) -> SizeMismatchError:
+    return SizeMismatchError(
+        f"{sample.target_path} is {found[0]} x {found[1]} pixels (height x width), but its image "
+        f"{sample.image_path} is {size[0]} x {size[1]}."
+    )
 
 
 def split_names(samples: Iterable[Sample]) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ __all__ = [
 COLOR_FILES = ("label_colors.txt", "labelmap.txt", "class_dict.csv", "colormap.csv", "colors.csv")
 """Names of the files that say which colour is which class, best first."""
 
-_VOID = frozenset({"void", "ignore", "unlabeled", "unlabelled", "__ignore__", "no data", "nodata"})
+_VOID = frozenset(
+    {"void", "ignore", "ignored", "unlabeled", "unlabelled", "__ignore__", "no data", "nodata"}
+)
 
 
 def is_color_picture(path: Path) -> bool:

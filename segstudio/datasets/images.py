@@ -9,10 +9,8 @@ cannot be read whole is an error, never half a picture.  Writing is in
 from __future__ import annotations
 
 import contextlib
-import io
-import struct
+import logging
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +23,13 @@ from segstudio.core.errors import LabelValueError, UnreadableImageError
 from segstudio.core.types import Image
 from segstudio.datasets.containers import entry_size, open_entry
 from segstudio.datasets.encoding import encode_png, write_gray, write_image, write_label_map
+from segstudio.datasets.float_tiff import open_float_tiff
 from segstudio.datasets.heif import HEIF_SUFFIXES, is_avif, is_heif, register_decoder
+from segstudio.datasets.image_errors import DECODE_ERRORS, damaged, unreadable
 from segstudio.datasets.pages import check_single_page
 from segstudio.datasets.whole_files import is_whole
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong we say ourselves
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
@@ -41,6 +43,7 @@ __all__ = [
     "read_image_size",
     "read_source_map",
     "read_thumbnail",
+    "turned_like",
     "write_gray",
     "write_image",
     "write_label_map",
@@ -61,14 +64,6 @@ MAX_PIXELS = 500_000_000
 """Larger images are refused before they are decoded."""
 
 _ORIENTATION_TAG = 0x0112
-
-# fmt: off
-# What the decoders raise on damaged files.
-_DECODE_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
-    MemoryError, RuntimeError, struct.error, zlib.error,
-)
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,8 @@ def read_image(path: Path | str) -> Image:
     Returns
     -------
     ndarray of shape (H, W, 3), uint8
-        RGB; EXIF orientation applied, 16 bits scaled to 8, alpha dropped, grey repeated.
+        RGB; EXIF orientation applied, 16 bits and fractions scaled to 8, alpha dropped, grey
+        repeated.
 
     Raises
     ------
@@ -123,6 +119,23 @@ def read_image_size(path: Path | str) -> tuple[int, int]:
         return known
     with _opened(path) as (picture, _):
         return _header(picture, path, refuse=False).shown_size
+
+
+def turned_like(path: Path | str, stored: NDArray[Any]) -> NDArray[Any]:
+    """Return a map that was drawn on a photograph's stored pixels as the photograph is shown.
+
+    Tools that do not know of EXIF draw on photographs that lie on their side.
+
+    Parameters
+    ----------
+    path : Path or str
+        The photograph, whose orientation is applied where it swaps height and width.
+    stored : ndarray of shape (H, W)
+        The map.
+    """
+    with _opened(path) as (picture, _):
+        orientation = _header(picture, path, refuse=False).orientation
+    return _oriented(stored, orientation) if orientation >= 5 else stored
 
 
 def read_thumbnail(path: Path | str, edge: int) -> Image:
@@ -196,8 +209,8 @@ def _stored_ids(picture: PilImage.Image, stream: BinaryIO, path: Path | str) -> 
     depth = _stored_depth(picture, stream) if header.mode == "L" else 8
     try:
         stored = np.asarray(picture)
-    except _DECODE_ERRORS as error:
-        raise _damaged(path, error) from error
+    except DECODE_ERRORS as error:
+        raise damaged(path, error) from error
     if stored.ndim == 3:
         stored = stored[:, :, 0]
     stored = _oriented(stored, header.orientation)
@@ -222,7 +235,7 @@ def _opened(path: Path | str) -> Iterator[tuple[PilImage.Image, BinaryIO]]:
         inside = isinstance(error, NotADirectoryError | FileNotFoundError)
         stream = open_entry(path) if inside else None
         if stream is None:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
     with stream, _identified(stream, path) as picture:
         yield picture, stream
 
@@ -235,6 +248,10 @@ def _identified(stream: BinaryIO, path: Path | str) -> PilImage.Image:
     # on odd metadata are about files that can be read all the same.
     PilImage.MAX_IMAGE_PIXELS = None
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    # First, as Pillow loads all of its forty formats for a file that it does not know.
+    if not stream.read(1):
+        raise UnreadableImageError(f"{path} is empty; replace the file by a whole copy.")
+    stream.seek(0)
     if is_heif(stream) and not register_decoder():
         raise UnreadableImageError(
             f"{path} is a HEIF photograph, for which no decoder is installed; install "
@@ -243,21 +260,20 @@ def _identified(stream: BinaryIO, path: Path | str) -> PilImage.Image:
     try:
         return PilImage.open(stream)
     except UnidentifiedImageError:
-        if stream.seek(0, io.SEEK_END) == 0:
-            raise UnreadableImageError(
-                f"{path} is empty; replace the file by a whole copy."
-            ) from None
         stream.seek(0)
         if is_avif(stream):
             raise UnreadableImageError(
                 f"{path} is an AVIF photograph, which Pillow reads from version 11.3 on; update it "
                 "or convert the file to JPEG."
             ) from None
+        picture = open_float_tiff(stream, path)
+        if picture is not None:
+            return picture
         raise UnreadableImageError(
             f"{path} is not an image: its content is in no format that can be read."
         ) from None
-    except _DECODE_ERRORS as error:
-        raise _damaged(path, error) from error
+    except DECODE_ERRORS as error:
+        raise damaged(path, error) from error
 
 
 def _header(picture: PilImage.Image, path: Path | str, *, refuse: bool = True) -> _Header:
@@ -281,7 +297,7 @@ def _header(picture: PilImage.Image, path: Path | str, *, refuse: bool = True) -
         try:
             tags.load(exif)
             orientation = int(tags.get(_ORIENTATION_TAG, 1))
-        except _DECODE_ERRORS:
+        except DECODE_ERRORS:
             orientation = 1  # damaged metadata does not make the pixels unreadable
     orientation = orientation if 1 <= orientation <= 8 else 1
     return _Header(str(picture.format), picture.mode, height, width, orientation)
@@ -334,8 +350,8 @@ def _decode_general(picture: PilImage.Image, path: Path | str) -> Image:
             gray = _eight_bits(np.asarray(picture))
             return np.repeat(gray[:, :, None], 3, axis=2)
         return np.array(picture.convert("RGB"), np.uint8)
-    except _DECODE_ERRORS as error:
-        raise _damaged(path, error) from error
+    except DECODE_ERRORS as error:
+        raise damaged(path, error) from error
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -378,22 +394,3 @@ def _stored_depth(picture: PilImage.Image, stream: BinaryIO) -> int:
         bits = picture.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
         return int(bits[0] if isinstance(bits, tuple) else bits)
     return 8
-
-
-def _unreadable(path: Path | str, error: OSError) -> UnreadableImageError:
-    if isinstance(error, FileNotFoundError):
-        return UnreadableImageError(f"{path} does not exist.")
-    if isinstance(error, IsADirectoryError) or Path(path).is_dir():
-        return UnreadableImageError(f"{path} is a folder, not an image.")
-    if isinstance(error, PermissionError):
-        return UnreadableImageError(
-            f"{path} may not be read: permission is denied; change its permissions."
-        )
-    return UnreadableImageError(f"{path} cannot be read: {error.strerror or error}.")
-
-
-def _damaged(path: Path | str, error: BaseException) -> UnreadableImageError:
-    reason = str(error).strip().rstrip(".") or type(error).__name__
-    return UnreadableImageError(
-        f"{path} is damaged or cut short ({reason}); replace the file by a whole copy."
-    )

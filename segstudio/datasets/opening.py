@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from segstudio.core.errors import NoDatasetError, UsageError
+from segstudio.core.errors import NoDatasetError, SegStudioError, UsageError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.core.options import options_from_text
 from segstudio.core.types import Sample
 from segstudio.datasets.base import FORMATS, Dataset
-from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_image_size
+from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, _opened, read_image_size
 from segstudio.datasets.json_files import read_json
-from segstudio.datasets.listing import describe_contents, list_files, plural
-from segstudio.datasets.pairing import TargetIndex
+from segstudio.datasets.listing import describe_contents, list_files, plural, suffix_of
+from segstudio.datasets.pages import has_second_page
+from segstudio.datasets.pairing import TargetIndex, tails_of
 
 __all__ = ["open_dataset", "sniff", "with_ground_truth"]
 
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+_PAGED = frozenset({".tif", ".tiff", ".gif"})
+"""Endings of photographs that may have several pages."""
+_LOOKED_AT, _HEADERS = 2000, 32
+"""Of so many samples, the headers of so many such files are read."""
 
 
 def sniff(path: Path | str) -> list[tuple[float, str]]:
@@ -83,6 +90,9 @@ def open_dataset(
             dataset = _open_best(path, space)
         if ground_truth is not None:
             dataset = with_ground_truth(dataset, ground_truth)
+    remark = _note_of_pages(dataset.samples)
+    if remark is not None:
+        dataset = replace(dataset, notes=(*dataset.notes, remark))
     return dataset if split is None else dataset.select(split)
 
 
@@ -159,6 +169,30 @@ def _open_file(path: Path, space: LabelSpace | None, format: str | None) -> Data
     )
 
 
+def _note_of_pages(samples: Sequence[Sample]) -> str | None:
+    """Return a sentence on photographs of several pages, from the headers of a few files."""
+    first = islice(samples, _LOOKED_AT)
+    capable = (sample for sample in first if suffix_of(sample.sample_id) in _PAGED)
+    looked = list(islice(capable, _HEADERS))
+    paged = [sample.sample_id for sample in looked if _has_pages(sample.image_path)]
+    if not paged:
+        return None
+    of = f" of the {plural(len(looked), 'TIFF or GIF file')} looked at" if len(looked) > 1 else ""
+    return (
+        f"{plural(len(paged), 'photograph')}{of} {'has' if len(paged) == 1 else 'have'} several "
+        f"pages, {paged[0]} first; only the first page is used, so save others as files of their "
+        "own."
+    )
+
+
+def _has_pages(path: Path) -> bool:
+    try:
+        with _opened(path) as (picture, _):
+            return has_second_page(picture)
+    except SegStudioError:
+        return False  # what is wrong with it is said when it is read
+
+
 def _no_annotations(path: Path) -> NoDatasetError:
     """Return what is wrong with a JSON file that no format knows; a broken one has its place."""
     try:
@@ -188,12 +222,11 @@ def with_ground_truth(dataset: Dataset, folder: Path | str) -> Dataset:
         raise NoDatasetError(f"There is no folder {folder} with ground truth; check the path.")
     listing = list_files(folder, TARGET_SUFFIXES)
     index = TargetIndex(listing.files)
-    samples = []
-    for sample in dataset.samples:
-        parts = sample.sample_id.split("/")
-        tails = ("/".join(parts[start:]) for start in range(len(parts)))
-        found = next((hit for hit in map(index.find, tails) if hit is not None), None)
-        samples.append(replace(sample, target_path=found))
+    found = index.find_all([tails_of(sample.sample_id) for sample in dataset.samples])
+    samples = [
+        replace(sample, target_path=target)
+        for sample, target in zip(dataset.samples, found, strict=True)
+    ]
     missing = [sample.sample_id for sample in samples if sample.target_path is None]
     if len(missing) == len(samples):
         raise NoDatasetError(

@@ -1,4 +1,7 @@
-"""Files of several pages: which page of a label file is meant, nobody can know."""
+"""Files of several pages: which page of a label file is meant, nobody can know.
+
+Of photographs the first page is taken, which is said when they are opened.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from segstudio.core.errors import UnreadableImageError
 if TYPE_CHECKING:
     from PIL import Image as PilImage
 
-__all__ = ["check_single_page"]
+__all__ = ["check_single_page", "has_second_page"]
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _REDUCED_OR_MASK = 0b101
@@ -37,7 +40,7 @@ def check_single_page(picture: PilImage.Image, path: Path | str) -> None:
     UnreadableImageError
         When there is a second page.
     """
-    if picture.format not in ("TIFF", "GIF", "PNG") or not _has_second(picture):
+    if picture.format not in ("TIFF", "GIF", "PNG") or not has_second_page(picture):
         return
     raise UnreadableImageError(
         f"{path} has several pages, but a label map is one; save the page that is meant as a file "
@@ -45,7 +48,8 @@ def check_single_page(picture: PilImage.Image, path: Path | str) -> None:
     )
 
 
-def _has_second(picture: PilImage.Image) -> bool:
+def has_second_page(picture: PilImage.Image) -> bool:
+    """Return whether an opened picture has a second page or frame, overviews not counted."""
     if picture.format != "TIFF":
         return bool(getattr(picture, "is_animated", False))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "FolderPair",
     "TargetIndex",
     "pair_folders",
+    "tails_of",
     "without_suffix",
 ]
 
@@ -56,14 +58,29 @@ TARGET_ENDINGS = (
 )
 """What the name of a label file may have after its image's name, best first."""
 
-_BY_LAST_LETTERS = {
-    letters: [(rank, end) for rank, end in enumerate(TARGET_ENDINGS) if end[-2:] == letters]
-    for letters in {end[-2:] for end in TARGET_ENDINGS}
-}
-"""The same with their ranks: most names are ruled out by their last two letters."""
+_Ranked = dict[str, list[tuple[int, str]]]
+
+
+def _by_last_letters(endings: Sequence[str]) -> _Ranked:
+    """Return endings with their ranks: most names are ruled out by their last two letters."""
+    return {
+        letters: [(rank, end) for rank, end in enumerate(endings) if end[-2:] == letters]
+        for letters in {end[-2:] for end in endings}
+    }
+
 
 _IMAGE_ENDINGS = ("_leftImg8bit", "_image", "_img", "_rgb", "_RGB", "_RGBIR", "_IRRG", "_sat")
 """What the name of an image may have that its label file's lacks."""
+
+_RANKED = _by_last_letters(TARGET_ENDINGS)
+_RANKED_FOLDED = _by_last_letters([ending.casefold() for ending in TARGET_ENDINGS])
+_IMAGE_ENDINGS_FOLDED = tuple(ending.casefold() for ending in _IMAGE_ENDINGS)
+
+
+def tails_of(path: str) -> list[str]:
+    """Return a POSIX path and what is left of it without its first folder, two, and so on."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def without_suffix(path: str) -> str:
@@ -79,17 +96,21 @@ class TargetIndex(Generic[AnyPath]):
     ----------
     files : iterable of (str, Path or str)
         POSIX path relative to the label folder, and the path.
+    folded : bool
+        Whether these paths, and those asked for, are case-folded.
     """
 
-    def __init__(self, files: Iterable[tuple[str, AnyPath]]) -> None:
+    def __init__(self, files: Iterable[tuple[str, AnyPath]], *, folded: bool = False) -> None:
         self._paths: dict[str, AnyPath] = dict(files)
         self._used: set[str] = set()
         self._by_stem: dict[str, str] = {}
         self._by_ending: dict[str, tuple[int, str]] = {}
+        self._image_endings = _IMAGE_ENDINGS_FOLDED if folded else _IMAGE_ENDINGS
+        ranked = _RANKED_FOLDED if folded else _RANKED
         for relative in self._paths:
             stem = without_suffix(relative)
             self._by_stem.setdefault(stem, relative)
-            for rank, ending in _BY_LAST_LETTERS.get(stem[-2:], ()):
+            for rank, ending in ranked.get(stem[-2:], ()):
                 if stem.endswith(ending):
                     self._enter(stem.removesuffix(ending), rank, relative)
 
@@ -112,13 +133,71 @@ class TargetIndex(Generic[AnyPath]):
         """
         stem = without_suffix(relative)
         found = self._by_stem.get(relative) or self._look_up(stem)
-        if found is None and stem.endswith(_IMAGE_ENDINGS):
-            bare = (stem.removesuffix(ending) for ending in _IMAGE_ENDINGS if stem.endswith(ending))
+        if found is None and stem.endswith(self._image_endings):
+            endings = (ending for ending in self._image_endings if stem.endswith(ending))
+            bare = (stem.removesuffix(ending) for ending in endings)
             found = next((hit for hit in map(self._look_up, bare) if hit is not None), None)
         if found is None:
             return None
         self._used.add(found)
         return self._paths[found]
+
+    def find_any_case(self, names: Iterable[Sequence[str]]) -> list[AnyPath | None]:
+        """Return the label files of images that `find` had none for, whatever the case of names.
+
+        Cameras and tools that came from Windows write ``A.JPG`` and ``a.png``.  Only label files
+        that `find` never gave out are taken, and none where two of these images or two label
+        files differ in nothing but case: then case means something.
+
+        Parameters
+        ----------
+        names : iterable of sequence of str
+            For each image the paths to look for as `find` does, best first.
+
+        Returns
+        -------
+        list of Path, str or None
+            As many as there are images.
+        """
+        wanted = [[name.casefold() for name in choices] for choices in names]
+        if len(self._used) == len(self._paths):
+            return [None] * len(wanted)
+        stems = Counter(stem.casefold() for stem in {without_suffix(path) for path in self._paths})
+        rest = TargetIndex(
+            (
+                (relative.casefold(), relative)
+                for relative in self._paths.keys() - self._used
+                if stems[without_suffix(relative).casefold()] == 1
+            ),
+            folded=True,
+        )
+        found = [
+            next((hit for hit in map(rest.find, choices) if hit is not None), None)
+            for choices in wanted
+        ]
+        takers = Counter(found)
+        kept = [None if hit is None or takers[hit] > 1 else hit for hit in found]
+        self._used.update(hit for hit in kept if hit is not None)
+        return [None if hit is None else self._paths[hit] for hit in kept]
+
+    def find_all(self, names: Sequence[Sequence[str]]) -> list[AnyPath | None]:
+        """Return the label file of each image: `find`, then `find_any_case` for the rest.
+
+        Parameters
+        ----------
+        names : sequence of sequence of str
+            For each image the paths to look for, best first.
+        """
+        found = [
+            next((hit for hit in map(self.find, choices) if hit is not None), None)
+            for choices in names
+        ]
+        missing = [place for place, hit in enumerate(found) if hit is None]
+        if missing:
+            rest = self.find_any_case(names[place] for place in missing)
+            for place, hit in zip(missing, rest, strict=True):
+                found[place] = hit
+        return found
 
     def unused(self) -> list[str]:
         """Return the relative paths of the label files that `find` never gave out, sorted."""
@@ -144,13 +223,26 @@ class FileIndex(Generic[AnyPath]):
             name = relative.rpartition("/")[2]
             # None stands for a name that several folders have: it says nothing on its own.
             self._by_name[name] = None if name in self._by_name else relative
+        self._folded: FileIndex[str] | None = None
 
     def find(self, name: str, folders: Sequence[str] = ("",)) -> str | None:
         """Return the relative path of the file called ``name``, None when there is none.
 
         Looked for below ``folders`` first (with their closing slash), then by tails of the name,
-        longest first, and last by the bare file name when only one file has it.
+        longest first, and by the bare file name when only one file has it; last in the same way
+        whatever the case, among files that differ in more than case.
         """
+        found = self._find(name, folders)
+        if found is not None:
+            return found
+        if self._folded is None:
+            counts = Counter(relative.casefold() for relative in self.paths)
+            entries = ((relative.casefold(), relative) for relative in self.paths)
+            self._folded = FileIndex(entry for entry in entries if counts[entry[0]] == 1)
+        same = self._folded._find(name.casefold(), [folder.casefold() for folder in folders])
+        return None if same is None else self._folded.paths[same]
+
+    def _find(self, name: str, folders: Sequence[str]) -> str | None:
         for folder in folders:
             if f"{folder}{name}" in self.paths:
                 return f"{folder}{name}"
@@ -230,14 +322,17 @@ def pair_folders(
         notes += targets.notes
         kept = (entry for entry in targets.entries if is_target is None or is_target(entry[0]))
         index = TargetIndex(kept)
+    targets_found: list[str | None] = [None] * len(found)
+    without: list[str] = []
+    if index is not None:
+        names = [relative if key is None else key(relative) for relative, _ in found]
+        targets_found = [index.find(name) for name in names]
+        if None in targets_found:
+            targets_found = index.find_all([(name,) for name in names])
+        missing = (place for place, target in enumerate(targets_found) if target is None)
+        without = [prefix + found[place][0] for place in missing]
     samples = []
-    without = []
-    for relative, full in found:
-        target = None
-        if index is not None:
-            target = index.find(relative if key is None else key(relative))
-            if target is None:
-                without.append(prefix + relative)
+    for (relative, full), target in zip(found, targets_found, strict=True):
         split = pair.split if split_of is None else split_of(relative) or pair.split
         samples.append(Sample.of_files(prefix + relative, full, target, split))
     here = f"{pair.images}/" if pair.images else str(root)

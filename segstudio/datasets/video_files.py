@@ -8,6 +8,7 @@ kept.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ _FILES = 4
 """Files with open decoders."""
 _APART = 0.6
 """Frames by which the time of a frame may differ from its place."""
+_TRIED = 1000
+"""So many damaged frames at the beginning do not make a video unreadable."""
 _COUNTED = 2_000_000
 """Frames that are counted one by one where the file does not say how many there are."""
 
@@ -56,12 +59,15 @@ class VideoFacts:
         Frames per second; 0 when the file does not say.
     height, width : int
         Pixels as shown.
+    first : int
+        Number of the first frame that can be decoded; those before it are damaged.
     """
 
     frames: int
     rate: float
     height: int
     width: int
+    first: int = 0
 
 
 @dataclass(slots=True)
@@ -91,12 +97,12 @@ _lock = threading.Lock()
 
 
 def read_facts(path: Path) -> VideoFacts:
-    """Return what a video's header says; only its first frame is decoded.
+    """Return what a video's header says; only the first frame that is whole is decoded.
 
     Raises
     ------
     UnreadableImageError
-        When it is no video, or holds not one frame.
+        When it is no video, or its beginning holds not one frame that can be decoded.
     """
     import cv2
 
@@ -104,16 +110,16 @@ def read_facts(path: Path) -> VideoFacts:
     try:
         frames = decoder.capture.get(cv2.CAP_PROP_FRAME_COUNT)
         rate = decoder.capture.get(cv2.CAP_PROP_FPS)
-        height, width = _decoded(decoder, path, 0).shape[:2]
-        count = int(frames) if np.isfinite(frames) and 0 < frames < 2**31 else 0
+        first, (height, width) = _first_whole(decoder, path)
+        count = int(frames) if np.isfinite(frames) and first < frames < 2**31 else 0
         if not count:
-            count = 1
+            count = first + 1
             while count < _COUNTED and decoder.capture.grab():
                 count += 1
     finally:
         decoder.capture.release()
     known = bool(np.isfinite(rate)) and 0 < rate < 1e4
-    return VideoFacts(count, float(rate) if known else 0.0, height, width)
+    return VideoFacts(count, float(rate) if known else 0.0, height, width, first)
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -126,8 +132,8 @@ def frame_size(path: Path) -> tuple[int, int]:
     """
     video = _video(path)
     if video.size is None:
-        height, width = read_frame(path, 0).shape[:2]
-        video.size = height, width
+        with _borrowed(path, 0) as decoder:
+            video.size = _first_whole(decoder, path)[1]
     assert video.size is not None
     return video.size
 
@@ -189,6 +195,9 @@ def _video(path: Path) -> _Video:
 
 
 def _opened(path: Path) -> _Decoder:
+    # FFmpeg would write about damage to stderr, which is said in our own sentences.  It is asked
+    # for when the first video is opened.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
     try:
@@ -201,6 +210,20 @@ def _opened(path: Path) -> _Decoder:
             f"{path} is damaged, or no video that can be decoded here; replace or convert it."
         )
     return _Decoder(capture)
+
+
+def _first_whole(decoder: _Decoder, path: Path) -> tuple[int, tuple[int, int]]:
+    """Return the number of the first frame that can be decoded, and its (height, width)."""
+    for number in range(_TRIED):
+        try:
+            height, width = _decoded(decoder, path, number).shape[:2]
+        except UnreadableImageError:
+            continue
+        return number, (height, width)
+    raise UnreadableImageError(
+        f"{path} has no frame that can be decoded among its first {_TRIED}; it may be damaged or "
+        "cut short."
+    )
 
 
 def _decoded(decoder: _Decoder, path: Path, number: int) -> Image:

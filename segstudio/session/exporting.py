@@ -75,6 +75,11 @@ def collect_export_items(
         have = _corrected(store, layout)
     else:
         have = {entry.sample_id for entry in dataset.samples if entry.target_path is not None}
+    if kind == "ground-truth" and have and space is None:
+        raise UsageError(
+            f"{dataset.root} does not say what the values of its masks mean; choose a label space "
+            "or put a label_space.json into the folder."
+        )
     if not have or space is None:
         raise UsageError(f"{dataset.root} has no {what.replace('-', ' ')} to export.")
     maker = _ItemMaker(dataset, store, layout, what, space, mapping)

@@ -18,7 +18,7 @@ from segstudio.datasets.colors import ColorDecoder
 from segstudio.datasets.images import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_source_map
 from segstudio.datasets.json_files import read_json
 from segstudio.datasets.listing import list_files, plural
-from segstudio.datasets.pairing import TargetIndex, without_suffix
+from segstudio.datasets.pairing import TargetIndex, tails_of, without_suffix
 from segstudio.session.evaluation import read_indices
 
 __all__ = ["VALUES", "CocoResults", "LabelMapFolder", "PredictionSource", "open_source"]
@@ -87,12 +87,10 @@ class LabelMapFolder:
         self._space, self._values = space, values
         self._colors = ColorDecoder.of_space(space, f"the label space {space.name}")
         self._files: dict[str, Path] = {}
-        for sample in dataset.samples:
-            parts = sample.sample_id.split("/")
-            tails = ("/".join(parts[start:]) for start in range(len(parts)))
-            found = next((hit for hit in map(index.find, tails) if hit is not None), None)
+        ids = [sample.sample_id for sample in dataset.samples]
+        for sample_id, found in zip(ids, index.find_all(list(map(tails_of, ids))), strict=True):
             if found is not None:
-                self._files[sample.sample_id] = found
+                self._files[sample_id] = found
         if not self._files:
             raise NoDatasetError(
                 f"None of the {plural(len(listing.files), 'label map')} in {folder} is named like "

@@ -27,7 +27,7 @@ if __name__ == "__main__":
 REAL_IMAGES = 25
 """At most so many targets of a real sample are read."""
 
-BAD_INPUT = "tests/contracts/test_bad_input.py"
+BAD_INPUT = ("tests/contracts/test_bad_input.py", "tests/contracts/test_bad_annotations.py")
 FORMAT_TESTS = "tests/contracts/test_formats.py"
 EXPORT_TESTS = "tests/contracts/test_exporters.py"
 UNIT = "tests/unit/exporters"
@@ -63,8 +63,10 @@ READERS = {
     f"{UNIT}/test_third_party.py::test_label_studios_own": (
         "label-studio-sdk", ("label-studio",),
     ),
+    f"{UNIT}/test_third_party.py::test_labelme_itself": ("labelme", ("labelme",)),
+    f"{UNIT}/test_third_party.py::test_what_labelme_writes": ("labelme", ("labelme",)),
     f"{UNIT}/test_third_party.py::test_datumaro_which_cvat_reads_with_gives_the_label_maps[NAME-": (
-        "datumaro", ("cvat-mask", "coco-rle", "coco-panoptic"),
+        "datumaro", ("cvat-mask", "voc", "coco-rle", "coco-panoptic"),
     ),
     f"{UNIT}/test_voc.py::test_torchvision_opens_it": ("torchvision", ("voc",)),
     f"{UNIT}/test_png_exporters.py::test_colours_to_see": ("Pillow", ("color-png",)),
@@ -98,7 +100,7 @@ def run_tests() -> list[Result]:
         report = Path(place) / "report.xml"
         command = [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-            f"--junitxml={report}", BAD_INPUT, FORMAT_TESTS, EXPORT_TESTS, *sorted(chosen),
+            f"--junitxml={report}", *BAD_INPUT, FORMAT_TESTS, EXPORT_TESTS, *sorted(chosen),
         ]  # fmt: skip
         environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -251,7 +253,7 @@ def main() -> None:
             real.get(name, "-"),
             cell(round_trips(results, name)),
             readers(results, name, lambda test: test.startswith(REAL)),
-            cell(about(results, BAD_INPUT, name)),
+            cell([result for file in BAD_INPUT for result in about(results, file, name)]),
         )
         for name in FORMATS.names()
     ]

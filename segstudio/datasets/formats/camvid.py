@@ -93,10 +93,13 @@ class _SplitFiles:
 
     def by_name(self) -> tuple[list[Sample], list[str]]:
         """Pair images and label maps of equal names."""
-        samples: list[Sample] = []
-        for relative, full in self.images.items():
-            target = self._target_index.find(relative.removeprefix(f"{self.split}/"))
-            samples.append(self._sample(relative, full, target))
+        names = [(relative.removeprefix(f"{self.split}/"),) for relative in self.images]
+        samples = [
+            self._sample(relative, full, target)
+            for (relative, full), target in zip(
+                self.images.items(), self._target_index.find_all(names), strict=True
+            )
+        ]
         return samples, _missing_masks(samples, self.split)
 
     def from_list(self, path: Path) -> tuple[list[Sample], list[str]]:

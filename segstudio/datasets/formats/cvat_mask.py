@@ -14,7 +14,7 @@ from segstudio.core.errors import NoDatasetError
 from segstudio.core.label_space import LabelSpace
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat
 from segstudio.datasets.colors import ColorDecoder, read_color_file, space_of_colors
-from segstudio.datasets.formats.voc import find_base, open_lists
+from segstudio.datasets.formats.voc import find_base, is_by_colors, open_lists
 
 _MASKS = ("SegmentationClass",)
 _COLORS = "labelmap.txt"
@@ -28,9 +28,11 @@ class CvatMaskFormat(DatasetFormat):
 
     @classmethod
     def sniff(cls, path: Path) -> float:
-        """Return 0.95 when the folders and the colours are there."""
+        """Return 0.95 when the folders and the colours are there; less for masks of indices."""
         base = find_base(path, _MASKS)
-        return 0.95 if base is not None and (path / base / _COLORS).is_file() else 0.0
+        if base is None or not (path / base / _COLORS).is_file():
+            return 0.0
+        return 0.95 if is_by_colors(path / base, _MASKS) else 0.6
 
     @classmethod
     def open(cls, path: Path, *, label_space: LabelSpace | None = None) -> Dataset:

@@ -34,6 +34,9 @@ _FILE = "annotations.xml"
 _PAINTED = ("polygon", "mask")
 _PASSED_OVER = ("box", "polyline", "points", "cuboid", "ellipse", "skeleton")
 
+_BLOCK = 1 << 20
+"""Older expats look through an unfinished tag again with every block, and a mask is one tag."""
+
 
 @FORMATS.register("cvat-xml")
 class CvatXmlFormat(DatasetFormat):
@@ -171,7 +174,9 @@ def _read(path: Path) -> _Found:
     parser.CharacterDataHandler = reader.text
     try:
         with open(path, "rb") as stream:
-            parser.ParseFile(stream)
+            while block := stream.read(_BLOCK):
+                parser.Parse(block)
+            parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise NoDatasetError(
             f"{path} is not valid XML: {expat.ErrorString(error.code)} at line {error.lineno}, "

@@ -115,13 +115,15 @@ def _pair(
     """Pair by path without ending, then with the annotation folder taken out of the path."""
     index = TargetIndex(files)
     elsewhere = TargetIndex((_without_folder(relative), full) for relative, full in files)
-    samples = []
-    for relative, full in images:
-        found = index.find(relative)
-        if found is None:
-            parts = [part for part in relative.split("/") if part not in ("images", "img")]
-            found = elsewhere.find("/".join(parts))
-        samples.append(Sample(relative, full, found))
+    targets = index.find_all([(relative,) for relative, _ in images])
+    rest = [place for place, target in enumerate(targets) if target is None]
+    moved = elsewhere.find_all([(_without_image_folder(images[place][0]),) for place in rest])
+    for place, target in zip(rest, moved, strict=True):
+        targets[place] = target
+    samples = [
+        Sample(relative, full, target)
+        for (relative, full), target in zip(images, targets, strict=True)
+    ]
     used = {sample.target_path for sample in samples}
     orphans = [relative for relative, full in files if full not in used]
     without = [sample.sample_id for sample in samples if sample.target_path is None]
@@ -135,6 +137,10 @@ def _pair(
 
 def _without_folder(relative: str) -> str:
     return "/".join(part for part in relative.split("/") if part not in _FOLDERS)
+
+
+def _without_image_folder(relative: str) -> str:
+    return "/".join(part for part in relative.split("/") if part not in ("images", "img"))
 
 
 def _space_of(path: Path, targets: list[Path]) -> tuple[LabelSpace, list[str]]:
@@ -206,7 +212,7 @@ class _Decoder:
 def _paint(painter: ShapePainter, entry: dict[str, Any], value: int, where: str) -> None:
     points = checked_points(entry.get("points"), where)
     kind = entry.get("shape_type") or "polygon"
-    if kind == "polygon":
+    if kind in ("polygon", "oriented_rectangle"):
         painter.polygon(points, value, where, outline=True)
     elif kind == "rectangle":
         painter.rectangle(points, value, where)
@@ -221,6 +227,7 @@ def _paint(painter: ShapePainter, entry: dict[str, Any], value: int, where: str)
             painter.ellipse(((x - 5, y - 5), (x + 5, y + 5)), value, where)
     elif kind == "mask" and points:
         mask = decode_png_mask(decode_base64(entry.get("mask"), where), painter.shape, where)
-        painter.mask(mask, round(points[0][1]), round(points[0][0]), value)
+        # labelme cuts fractions off, also below 0.
+        painter.mask(mask, int(points[0][1]), int(points[0][0]), value)
     else:
         raise LabelValueError(f"{where} is a {kind!r} that cannot be painted.")

@@ -1,7 +1,8 @@
 """Video files as sequences: each frame, or one of so many, is a sample.
 
 ``--format video:every=30`` takes every thirtieth frame, ``video:seconds=0.5`` two a second.
-Frames are decoded as they are needed; a video that cannot be read is named and left out.
+Frames are decoded as they are needed; a video that cannot be read is named and left out, and so are
+damaged frames at its beginning.  Damaged frames further on fail as samples of their own.
 """
 
 from __future__ import annotations
@@ -69,12 +70,17 @@ class VideoFormat(DatasetFormat):
             except SegStudioError as error:
                 notes.append(str(error))
                 continue
+            if facts.first:
+                many = f"{facts.first} frames" if facts.first > 1 else "frame"
+                notes.append(
+                    f"The first {many} of {full} cannot be decoded, perhaps damaged; left out."
+                )
             step = _step(facts, options)
             if options.seconds and not facts.rate:
                 notes.append(f"{full} does not say its frames per second; every frame was taken.")
             samples += [
                 Sample(f"{relative}/{number:06}", full / f"{number:06}")
-                for number in range(0, facts.frames, step)
+                for number in range(facts.first, facts.frames, step)
             ]
         if not samples:
             reason = f" ({notes[0].rstrip('.')})" if notes else ""

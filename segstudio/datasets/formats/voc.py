@@ -17,8 +17,10 @@ from pathlib import Path
 from segstudio.core.errors import NoDatasetError
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.datasets.base import FORMATS, Dataset, DatasetFormat, split_names
-from segstudio.datasets.classes import find_label_space
+from segstudio.datasets.classes import CLASS_FILES, find_label_space
+from segstudio.datasets.colors import is_color_picture
 from segstudio.datasets.images import TARGET_SUFFIXES
+from segstudio.datasets.layouts import first_file
 from segstudio.datasets.listing import list_files
 from segstudio.datasets.lists import read_splits, samples_of_lists
 from segstudio.datasets.pairing import without_suffix
@@ -36,11 +38,11 @@ class VocFormat(DatasetFormat):
 
     @classmethod
     def sniff(cls, path: Path) -> float:
-        """Return 0.92 when images and masks are there; less when CVAT's colours lie beside."""
+        """Return 0.92 when images and masks are there; less when they are CVAT's colours."""
         base = find_base(path, _MASKS)
         if base is None:
             return 0.0
-        return 0.6 if (path / base / "labelmap.txt").is_file() else 0.92
+        return 0.6 if is_by_colors(path / base, _MASKS) else 0.92
 
     @classmethod
     def open(cls, path: Path, *, label_space: LabelSpace | None = None) -> Dataset:
@@ -74,6 +76,20 @@ def find_base(path: Path, masks: tuple[str, ...]) -> str | None:
         if (path / base / _IMAGES).is_dir() and any((path / base / m).is_dir() for m in masks):
             return base
     return None
+
+
+def is_by_colors(base: Path, masks: tuple[str, ...]) -> bool:
+    """Return whether the masks mean colours that ``labelmap.txt`` names, as CVAT's do.
+
+    Our own export of VOC's layout has such a file too, for others; its masks hold indices, whose
+    meaning is in ``label_space.json``.
+    """
+    if not (base / "labelmap.txt").is_file():
+        return False
+    if not (base / CLASS_FILES[0]).is_file():
+        return True
+    first = next((f for m in masks if (f := first_file(base / m, TARGET_SUFFIXES))), None)
+    return first is not None and is_color_picture(first)
 
 
 def open_lists(

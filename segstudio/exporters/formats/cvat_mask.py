@@ -19,14 +19,19 @@ import numpy as np
 
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.options import option
-from segstudio.core.palette import Color, apply_palette, distinct_colors
+from segstudio.core.palette import Color, apply_palette
 from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.encoding import encode_png
+from segstudio.exporters._color_maps import (
+    BLACK,
+    COLOR_MAP_FILE,
+    color_map_file,
+    recolored_note,
+    unique_colors,
+)
 from segstudio.exporters._names import flat_names
 from segstudio.exporters._photographs import photograph_file, photographs_option
 from segstudio.exporters.base import EXPORTERS, ExportItem, FilesExporter, OutFile
-
-_BLACK = (0, 0, 0)
 
 
 @EXPORTERS.register("cvat-mask")
@@ -50,24 +55,15 @@ class CvatMaskExporter(FilesExporter):
 
     def remarks(self, label_space: LabelSpace, options: Any) -> list[str]:
         """Return how many classes could not keep their colour."""
-        pairs = zip(label_space.colors, unique_colors(label_space), strict=True)
-        changed = sum(old != new for old, new in pairs)
-        if not changed:
-            return []
-        noun = "class has" if changed == 1 else "classes have"
-        return [
-            f"{changed} {noun} another colour than in the label space, because CVAT tells classes "
-            "apart by colour and black is its background."
-        ]
+        return recolored_note(
+            label_space,
+            unique_colors(label_space),
+            "CVAT tells classes apart by colour and black is its background",
+        )
 
     def side_files(self, label_space: LabelSpace, options: Any) -> dict[str, bytes]:
         """Return the colours of the classes; CVAT's background is black."""
-        lines = ["# label:color_rgb:parts:actions"]
-        entries = list(zip(label_space.names, unique_colors(label_space), strict=True))
-        if _BLACK not in dict(entries).values():
-            entries.insert(0, ("background", _BLACK))
-        lines += [f"{_plain(name)}:{r},{g},{b}::" for name, (r, g, b) in entries]
-        return {"labelmap.txt": ("\n".join(lines) + "\n").encode("utf-8")}
+        return {COLOR_MAP_FILE: color_map_file(label_space.names, unique_colors(label_space))}
 
     def files(
         self, item: ExportItem, name: str, label_space: LabelSpace, options: Any
@@ -104,7 +100,7 @@ class CvatMaskExporter(FilesExporter):
 
 def _encode_objects(label_space: LabelSpace, label_map: LabelMap) -> bytes:
     """Return the objects of an image in PASCAL VOC's colours, numbered from 1 by class."""
-    colors: list[Color] = [_BLACK] * len(label_space)
+    colors: list[Color] = [BLACK] * len(label_space)
     number = 0
     for index in np.unique(label_map[label_map != label_space.ignore_index]).tolist():
         if label_space.classes[index].name.lower() != "background":
@@ -120,24 +116,3 @@ def _object_color(number: int) -> Color:
         for channel in range(3):
             channels[channel] |= (number >> (3 * place + channel) & 1) << (7 - place)
     return channels[0], channels[1], channels[2]
-
-
-def unique_colors(label_space: LabelSpace) -> list[Color]:
-    """Return a colour for each class that no other has; black only for a class "background"."""
-    used: set[Color] = {_BLACK}
-    spare = iter(distinct_colors(4 * len(label_space) + 4))
-    colors = []
-    taken = set(label_space.colors)
-    for entry in label_space.classes:
-        color = entry.color
-        is_background = entry.name.lower() == "background" and color == _BLACK
-        if color in used and not is_background:
-            color = next(other for other in spare if other not in used and other not in taken)
-        used.add(color)
-        colors.append(color)
-    return colors
-
-
-def _plain(name: str) -> str:
-    """Return a class name without the separator of ``labelmap.txt``."""
-    return name.replace(":", " ").replace("\n", " ")

@@ -1,7 +1,10 @@
 """labelme's JSON: one file beside each image, a shape for each class or region.
 
 Shapes of the type "mask" (labelme 5.3 and later) keep every pixel: a PNG of ones inside the box
-whose corner pixels, both included, are the two points [1]_.
+whose corner pixels, both included, are the two points [1]_.  Polygons run through the centres of a
+region's outermost pixels, the larger first: labelme rounds down and paints outlines too, later
+shapes on top, so that drawn by it they are the region with what it encloses, and what is enclosed
+is painted over that.
 
 References
 ----------
@@ -22,12 +25,12 @@ from segstudio.core.label_space import LabelSpace
 from segstudio.core.options import option
 from segstudio.core.types import LabelMap
 from segstudio.datasets.encoding import encode_png
+from segstudio.datasets.shapes import ShapePainter
 from segstudio.exporters._photographs import (
     photograph_ending,
     photograph_file,
     photographs_option,
 )
-from segstudio.exporters._polygons import coco_polygons, outer_outlines
 from segstudio.exporters._regions import RegionMap, find_regions
 from segstudio.exporters.base import EXPORTERS, ExportItem, FilesExporter, OutFile
 
@@ -52,7 +55,7 @@ class LabelmeExporter(FilesExporter):
         )
         shape: str = option(
             "mask",
-            "Exact masks, or polygons, which fill the holes of a region.",
+            "Exact masks, or polygons, in whose holes ignored pixels are lost.",
             choices=("mask", "polygon"),
         )
         images: str = photographs_option("none")
@@ -94,7 +97,14 @@ class LabelmeExporter(FilesExporter):
             label_map, label_space.ignore_index, components=options.regions == "component"
         )
         image_path = item.sample.sample_id if options.images == "none" else photograph
-        shapes = self._polygons(regions) if options.shape == "polygon" else _masks(regions)
+        if options.shape == "polygon":
+            shapes = _polygons(regions)
+            self.tally.add(
+                "labelme draws the polygons otherwise, mostly over ignored pixels inside a region",
+                _changed(shapes, label_map, label_space.ignore_index),
+            )
+        else:
+            shapes = _masks(regions)
         document = {
             "version": _VERSION,
             "flags": {},
@@ -115,22 +125,34 @@ class LabelmeExporter(FilesExporter):
         }
         return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
 
-    def _polygons(self, regions: RegionMap) -> list[tuple[int, dict[str, Any]]]:
-        """Return the outer outlines of the regions, in (x, y)."""
-        _, changed = coco_polygons(regions, regions.encode())
-        self.tally.add("Polygons differ from the label map, mostly in filled holes", changed)
-        return [
-            (
-                region.index,
-                {
-                    "shape_type": "polygon",
-                    "points": outline[:, ::-1].astype(float).tolist(),
-                    "mask": None,
-                },
-            )
-            for place, region in enumerate(regions.regions)
-            for outline in outer_outlines(regions, place)
-        ]
+
+def _polygons(regions: RegionMap) -> list[tuple[int, dict[str, Any]]]:
+    """Return the outer outlines of the regions, in (x, y), by the size of their boxes."""
+    import cv2
+
+    found = []
+    for region in regions.regions:
+        mask = regions.mask(region).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        for outline in outlines:
+            corners = outline[:, 0] + (region.box.left, region.box.top) + 0.5
+            if len(corners) < 3:  # a pixel or a line of them: labelme wants three points
+                corners = corners[[0, -1, -1]]
+            extent = float(np.ptp(corners[:, 0]) + 1) * float(np.ptp(corners[:, 1]) + 1)
+            shape = {"shape_type": "polygon", "points": corners.tolist(), "mask": None}
+            found.append((extent, region.index, shape))
+    found.sort(key=lambda entry: -entry[0])
+    return [(index, shape) for _, index, shape in found]
+
+
+def _changed(
+    shapes: list[tuple[int, dict[str, Any]]], label_map: LabelMap, ignore_index: int
+) -> int:
+    """Return how many pixels are otherwise in the map that labelme draws of polygons."""
+    painter = ShapePainter((label_map.shape[0], label_map.shape[1]), ignore_index)
+    for index, shape in shapes:
+        painter.polygon(shape["points"], index, "an exported polygon", outline=True)
+    return int(np.count_nonzero(painter.pixels() != label_map))
 
 
 def _masks(regions: RegionMap) -> list[tuple[int, dict[str, Any]]]:

@@ -26,11 +26,13 @@ def value(source: random.Random, depth: int) -> Any:
     }
 
 
+@pytest.mark.parametrize("step", [1, 2, 4096])
 @pytest.mark.parametrize("chunk", [1, 3, 17, 1 << 20])
 def test_it_finds_what_a_parser_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, step: int
 ) -> None:
     monkeypatch.setattr(json_files, "_CHUNK", chunk)
+    monkeypatch.setattr(json_files, "_STEP", step)
     source = random.Random(chunk)
     path = tmp_path / "x.json"
     for _ in range(40):
@@ -95,3 +97,32 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(UsageError, match="larger than"):
         read_json(path, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('[{"a": 1}, {"a": 2}, {"a": 3}]', [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ('[ {"a": 1} ,\n{"a": 2}\n,{"a": 3} ]', [{"a": 1}, {"a": 2}, {"a": 3}]),
+        ('[{"a": 1}, 7, {"a": 2}, "x"]', [{"a": 1}, 7, {"a": 2}, "x"]),
+        ('[0, {"a": 1}, [{"b": 1}], {"a": 2}]', [0, {"a": 1}, [{"b": 1}], {"a": 2}]),
+        ('[{"a": 1} {"a": 2}, {"a": 3}]', None),
+        ('[{"a": 1}, {"a": 2},, {"a": 3}]', None),
+        ('[{"a": 1}, {"a": 2}, {"a": 3},]', None),
+        ('[{"a": 1}, {"a": }, {"a": 3}]', None),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 2])
+def test_arrays_that_are_parsed_by_and_by_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, found: Any, step: int
+) -> None:
+    monkeypatch.setattr(json_files, "_STEP", step)
+    path = tmp_path / "x.json"
+    path.write_text(f'{{"x": {text}, "y": 1}}')
+    if found is not None:
+        assert index_arrays(path).load("x") == found
+        return
+    with pytest.raises(json.JSONDecodeError) as theirs:
+        json.loads(path.read_text())
+    with pytest.raises(UsageError, match=f"line 1, column {theirs.value.colno}"):
+        index_arrays(path).load("x")

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from segstudio.core.errors import LabelValueError, NoDatasetError, SizeMismatchError, UsageError
 from segstudio.datasets.blobs import decode_box_runs, decode_brush, decode_png_mask, inflate
+from segstudio.datasets.formats import cvat_xml
 from segstudio.datasets.formats.cvat_xml import CvatXmlFormat
 from segstudio.datasets.formats.label_studio import LabelStudioFormat
 from segstudio.datasets.formats.labelme import LabelmeFormat
@@ -233,6 +234,18 @@ def test_broken_and_hostile_xml(image: Callable[[str], Path], tmp_path: Path) ->
     cvat(tmp_path, "", width=10**9)
     with pytest.raises(SizeMismatchError, match="30 x 1000000000"):
         read(CvatXmlFormat, tmp_path)
+
+
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_cvat_s_tags_may_go_on_in_the_next_block(
+    image: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    image("a.jpg")
+    shape = '<mask label="car" left="1" top="2" width="2" height="2" z_order="0" rle="0, 4"></mask>'
+    cvat(tmp_path, shape)
+    whole = read(CvatXmlFormat, tmp_path)
+    monkeypatch.setattr(cvat_xml, "_BLOCK", block)
+    assert np.array_equal(read(CvatXmlFormat, tmp_path), whole) and whole.any()
 
 
 def packed(values: np.ndarray) -> list[int]:

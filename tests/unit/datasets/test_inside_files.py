@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,6 +38,17 @@ def film(path: Path, frames: int = 40, rate: float = 20, codec: str = "MJPG") ->
     for number in range(frames):
         writer.write(np.full((32, 48, 3), 5 * number, np.uint8))
     writer.release()
+    return path
+
+
+def damaged(path: Path, *numbers: int) -> Path:
+    """Overwrite frames of a Motion JPEG, each of which is a chunk "00dc" in the file."""
+    data = path.read_bytes()
+    frames = [found.start() for found in re.finditer(b"00dc.{4}\xff\xd8", data, re.DOTALL)]
+    for at in (frames[number] for number in numbers):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        data = data[: at + 8] + bytes(size) + data[at + 8 + size :]
+    path.write_bytes(data)
     return path
 
 
@@ -134,14 +147,7 @@ def test_a_cut_video_fails_where_it_is_cut(tmp_path: Path) -> None:
 def test_behind_damaged_frames_no_frame_is_taken_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
 ) -> None:
-    path = film(tmp_path / "a.avi")
-    data = path.read_bytes()
-    frames = [found.start() for found in re.finditer(b"00dc.{4}\xff\xd8", data, re.DOTALL)]
-    for number in (9, 10, 30):
-        at = frames[number]
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        data = data[: at + 8] + bytes(size) + data[at + 8 + size :]
-    path.write_bytes(data)
+    path = damaged(film(tmp_path / "a.avi"), 9, 10, 30)
     monkeypatch.setattr(video_files, "_AHEAD", ahead)
     for number in (11, 12, 31, 8, 39, 9, 13, 20, 30, 10, 14, 0):
         if number in (9, 10, 30):
@@ -149,6 +155,37 @@ def test_behind_damaged_frames_no_frame_is_taken_for_another(
                 level(path, number)
         else:
             assert abs(level(path, number) - number) < 1, number
+
+
+def test_damaged_frames_at_the_beginning_are_said_and_left_out(tmp_path: Path) -> None:
+    path = damaged(film(tmp_path / "a.avi"), 0, 1, 2)
+    dataset = open_dataset(tmp_path)
+    assert [sample.sample_id for sample in dataset.samples[:2]] == ["a.avi/000003", "a.avi/000004"]
+    assert len(dataset) == 37
+    assert dataset.notes == (
+        f"The first 3 frames of {path} cannot be decoded, perhaps damaged; left out.",
+    )
+    assert read_image_size(path / "000005") == (32, 48)
+    assert abs(level(path, 3) - 3) < 1 and abs(level(path, 39) - 39) < 1
+    assert [s.sample_id for s in open_dataset(path, format="video:every=20").samples] == [
+        "a.avi/000003",
+        "a.avi/000023",
+    ]
+    # FFmpeg's own words would come beside ours; a new process, for here it is loaded already.
+    code = (
+        "import pathlib, sys; from segstudio.datasets.video_files import read_facts; "
+        "print(read_facts(pathlib.Path(sys.argv[1])).first)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_video_of_damaged_frames_alone_is_refused(tmp_path: Path) -> None:
+    damaged(film(tmp_path / "a.avi", frames=5), *range(5))
+    with pytest.raises(NoDatasetError, match="no frame that can be decoded among its first"):
+        open_dataset(tmp_path / "a.avi")
 
 
 class Skipping:

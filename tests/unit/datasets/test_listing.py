@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from segstudio.datasets import listing
 from segstudio.datasets.listing import describe_contents, list_files, peek, suffix_of
 
 
@@ -112,3 +113,15 @@ def test_contents_in_words(tmp_path: Path) -> None:
 def test_suffixes() -> None:
     assert suffix_of("a.b.PNG") == ".png"
     assert suffix_of("png") == "" and suffix_of(".png") == ""
+
+
+def test_many_files_are_in_the_order_of_one_sort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_RUN", 3)
+    monkeypatch.setattr(listing, "_JOINED", 2)
+    written = [f"{top}{n * 37 % 101:03}.jpg" for top in ("", "a/", "a-b/", "B/") for n in range(40)]
+    touch(tmp_path, *written)
+    found = list_files(tmp_path)
+    assert [name for name, _ in found.entries] == sorted(written)
+    assert all(path == str(tmp_path / name) for name, path in found.entries)

@@ -56,3 +56,34 @@ def test_files_are_found_by_the_names_that_lists_give_them() -> None:
     assert files.find("a.jpg") is None  # two folders have one
     for outside in ("../../etc/passwd", "/etc/passwd", "..", "", "/"):
         assert files.find(outside) is None
+
+
+def test_names_that_differ_in_case_pair_when_nothing_else_is_meant() -> None:
+    targets = index("a.PNG", "sub/B_MASK.png", "c.png", "D.png", "d.tif", "E.png", "f.png")
+    names = ["A.JPG", "Sub/b_leftimg8bit.jpg", "c.jpg", "C.jpg", "d.jpg", "e.jpg", "e.bmp"]
+    found = targets.find_all([(name,) for name in names])
+    assert [path and path.as_posix() for path in found] == [
+        "/t/a.PNG",
+        "/t/sub/B_MASK.png",
+        "/t/c.png",
+        None,  # c.png is c.jpg's
+        "/t/d.tif",
+        None,  # e.jpg and e.bmp may both be meant
+        None,
+    ]
+    assert targets.unused() == ["D.png", "E.png", "f.png"]
+
+
+def test_label_files_that_differ_in_case_alone_are_taken_for_their_own_images_only() -> None:
+    assert index("a.png", "A.tif").find_all([("Á.jpg",), ("a.jpg",)]) == [None, Path("/t/a.png")]
+    assert index("aa.png", "AA.png").find_all([("Aa.jpg",)]) == [None]
+
+
+def test_annotation_files_name_images_in_any_case() -> None:
+    names = ["val/IMG_1.JPG", "train/x.jpg", "train/X.jpg"]
+    files = FileIndex((name, Path("/t", name)) for name in names)
+    assert files.find("img_1.jpg", ("val/",)) == "val/IMG_1.JPG"
+    assert files.find("C:\\data\\Val\\img_1.jpg") == "val/IMG_1.JPG"
+    assert files.find("X.jpg", ("train/",)) == "train/X.jpg"
+    assert files.find("train/X.JPG") is None  # which of the two, nobody can say
+    assert files.find("../../etc/PASSWD") is None

@@ -52,24 +52,44 @@ def test_its_masks_are_the_label_map(
     assert labels == ["__ignore__", *SPACE.names]
 
 
-def test_polygons_say_what_they_lose(make_item: Callable, run_export: Callable) -> None:
-    ring = np.full((9, 9), 4, np.uint8)
-    ring[2:7, 2:7] = 6
+def test_polygons_run_through_the_outermost_pixels_the_larger_first(
+    make_item: Callable, run_export: Callable
+) -> None:
+    ring = np.full((9, 9), 6, np.uint8)
+    ring[2:7, 2:7] = 4
+    ring[4, 4] = 10
+    ring[0, 0] = 255
     out = run_export("labelme", [make_item("1.png", ring)], SPACE, shape="polygon", images="copy")
-    assert out.notes == [
-        "Polygons differ from the label map, mostly in filled holes (25 pixels in 1 sample)."
-    ]
     document = json.loads((out.folder / "1.json").read_text())
     assert [(s["label"], s["shape_type"], s["points"]) for s in document["shapes"]] == [
-        ("Pavement", "polygon", [[0, 0], [9, 0], [9, 9], [0, 9]]),
-        ("SignSymbol", "polygon", [[2, 2], [7, 2], [7, 7], [2, 7]]),
+        ("SignSymbol", "polygon", [[1.5, 0.5], [0.5, 1.5], [0.5, 8.5], [8.5, 8.5], [8.5, 0.5]]),
+        ("Pavement", "polygon", [[2.5, 2.5], [2.5, 6.5], [6.5, 6.5], [6.5, 2.5]]),
+        ("Bicyclist", "polygon", [[4.5, 4.5]] * 3),
+    ]
+    assert out.notes == [
+        "Ignored pixels are in no shape, as labelme has no such value (1 pixel in 1 sample)."
     ]
 
 
-def test_in_out_in(make_item: Callable, make_map: Callable, run_export: Callable) -> None:
+def test_polygons_say_what_they_lose(make_item: Callable, run_export: Callable) -> None:
+    ring = np.full((9, 9), 4, np.uint8)
+    ring[2:7, 2:7] = 255
+    out = run_export("labelme", [make_item("1.png", ring)], SPACE, shape="polygon", images="copy")
+    assert (
+        "labelme draws the polygons otherwise, mostly over ignored pixels inside a region (25 "
+        "pixels in 1 sample)." in out.notes
+    )
+
+
+@pytest.mark.parametrize("shape", ["mask", "polygon"])
+def test_in_out_in(
+    make_item: Callable, make_map: Callable, run_export: Callable, shape: str
+) -> None:
     maps = {f"a/{n}.png": make_map(n, 11) for n in range(3)}
+    if shape == "polygon":  # ignored pixels inside a region are lost with polygons
+        maps = {name: np.where(m == 255, 0, m).astype(np.uint8) for name, m in maps.items()}
     items = [make_item(name, label_map) for name, label_map in maps.items()]
-    out = run_export("labelme", items, SPACE, images="copy")
+    out = run_export("labelme", items, SPACE, images="copy", shape=shape)
     again = open_dataset(out.folder, format="labelme")
     space = again.label_space
     assert len(again) == 3 and space is not None

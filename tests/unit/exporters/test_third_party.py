@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 
 from segstudio.core.label_space import LabelSpace, load_label_space
 from segstudio.core.types import Sample
+from segstudio.datasets.opening import open_dataset
 from segstudio.exporters.base import EXPORTERS, ExportItem
 from segstudio.metrics.confusion import confusion_matrix
 from segstudio.metrics.scores import iou
@@ -156,6 +159,7 @@ def test_label_studios_own_decoder_gives_the_regions(tmp_path: Path) -> None:
     ("name", "form"),
     [
         ("cvat-mask", "voc_segmentation"),
+        ("voc", "voc_segmentation"),
         ("coco-rle", "coco_instances"),
         ("coco-panoptic", "coco_panoptic"),
     ],
@@ -193,3 +197,83 @@ def test_datumaro_which_cvat_reads_with_gives_the_label_maps(
     assert sorted(read) == ["0", "1"]
     for entry in entries:
         assert np.array_equal(read[Path(entry.sample.sample_id).stem], entry.read_label_map())
+
+
+def labelmes_own() -> tuple[Any, Any]:
+    """Return labelme's reader and its drawing; the package opens no window when it is imported."""
+    package = pytest.importorskip("labelme", reason="pip install labelme")
+    return package.LabelFile, pytest.importorskip("labelme.utils").shapes_to_label
+
+
+@pytest.mark.parametrize("regions", ["class", "component"])
+@pytest.mark.parametrize("shape", ["mask", "polygon"])
+def test_labelme_itself_reads_and_draws_the_label_maps(
+    tmp_path: Path, shape: str, regions: str
+) -> None:
+    read, draw = labelmes_own()
+    space = load_label_space("camvid")
+    entries = items(space, tmp_path, ".png")
+    exporter = EXPORTERS.get("labelme")
+    options = exporter.Options(images="copy", shape=shape, regions=regions)
+    written = exporter()
+    written.write(entries, tmp_path / "out", label_space=space, options=options)
+    names = {name: value for value, name in enumerate(space.names, 1)}
+    lost = 0
+    for entry in entries:
+        file = read(str((tmp_path / "out" / entry.sample.sample_id).with_suffix(".json")))
+        with Image.open(io.BytesIO(file.image_data)) as picture:
+            assert np.array_equal(np.asarray(picture), entry.read_image())
+        drawn, _ = draw(SHAPE, file.shapes, names)
+        expected = entry.read_label_map().astype(int) + 1
+        expected[expected == 256] = 0
+        lost += int((drawn != expected).sum())
+    said = [note for note in written.notes if note.startswith("labelme draws")]
+    assert bool(said) == (lost > 0) and all(f"({lost} pixels in" in note for note in said)
+    assert lost == 0 if shape == "mask" else lost < 0.01 * len(entries) * entry.read_image().size
+
+
+SHAPES: dict[str, list[list[float]]] = {
+    "polygon": [[3.7, 2.2], [30.5, -4.0], [45.9, 11.3], [20.0, 22.8], [9.1, 14.0]],
+    "rectangle": [[33.6, 20.4], [25.2, 12.9]],
+    "oriented_rectangle": [[5.0, 15.5], [12.2, 12.1], [15.8, 19.9], [8.4, 23.3]],
+    "circle": [[10.5, 9.5], [16.2, 12.0]],
+    "line": [[1.0, 1.0], [38.0, 9.0]],
+    "linestrip": [[2.0, 21.0], [18.5, 16.5], [38.0, 22.0]],
+    "point": [[34.4, 5.6]],
+    "mask": [[20.7, 2.6], [25.7, 6.6]],
+}
+
+
+def test_what_labelme_writes_is_read_as_labelme_draws_it(tmp_path: Path) -> None:
+    read, draw = labelmes_own()
+    photo = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
+    stencil = np.random.default_rng(1).random((5, 6)) < 0.6
+    encoded = io.BytesIO()
+    Image.fromarray(stencil.astype(np.uint8)).save(encoded, format="PNG")
+    coded = base64.b64encode(encoded.getvalue()).decode()
+    shapes = [
+        {
+            "label": kind, "points": points, "group_id": number, "description": "", "flags": {},
+            "shape_type": kind, "mask": coded if kind == "mask" else None,
+        }
+        for number, (kind, points) in enumerate(SHAPES.items())
+    ]  # fmt: skip
+    for number, order in enumerate((shapes, shapes[::-1], [*shapes[4:], *shapes[:4]])):
+        Image.fromarray(photo).save(tmp_path / f"{number}.png")
+        data = (tmp_path / f"{number}.png").read_bytes() if number else None
+        read().save(
+            str(tmp_path / f"{number}.json"), order, f"{number}.png", *SHAPE, image_data=data
+        )
+    dataset = open_dataset(tmp_path)
+    space = dataset.label_space
+    assert dataset.format == "labelme" and space is not None and not dataset.notes
+    assert space.names == ["background", *sorted(SHAPES)]
+    for sample in dataset.samples:
+        assert sample.target_path is not None
+        drawn, _ = draw(
+            SHAPE,
+            read(str(sample.target_path)).shapes,
+            {name: value for value, name in enumerate(space.names)},
+        )
+        assert np.array_equal(dataset.read_target(sample), drawn)
+        assert len(np.unique(drawn)) > 5

@@ -11,7 +11,7 @@ from PIL import Image
 
 from segstudio.core.errors import UsageError
 from segstudio.core.label_space import LabelSpace, load_label_space
-from segstudio.datasets.opening import open_dataset
+from segstudio.datasets.opening import open_dataset, sniff
 
 VOC = load_label_space("voc")
 
@@ -48,8 +48,53 @@ def test_the_palette_is_the_label_space(
         "SegmentationClass/1.png",
         "class_names.txt",
         "label_space.json",
+        "labelmap.txt",
     ]
     assert out.notes == []
+    lines = (out.folder / "labelmap.txt").read_text().splitlines()
+    named = [f"{name}:{r},{g},{b}::" for name, (r, g, b) in zip(VOC.names, VOC.colors, strict=True)]
+    assert lines == ["# label:color_rgb:parts:actions", *named, "ignored:224,224,192::"]
+    assert (label_map == 255).any() and (colors[label_map == 255] == (224, 224, 192)).all()
+
+
+def test_colours_that_labelmap_could_not_tell_apart_are_changed(
+    make_item: Callable, make_map: Callable, run_export: Callable
+) -> None:
+    void, gray = [224, 224, 192], [9, 9, 9]
+    classes = [{"name": f"c{n}", "color": c} for n, c in enumerate([gray, void, gray, [0, 0, 0]])]
+    space = LabelSpace.from_json({"name": "alike", "classes": classes})
+    out = run_export("voc", [make_item("1.jpg", make_map(3, 4))], space)
+    assert out.notes == [
+        "3 classes have another colour than in the label space, because labelmap.txt tells classes "
+        "apart by colour."
+    ]
+    lines = (out.folder / "labelmap.txt").read_text().splitlines()[1:]
+    colors = [line.split(":")[1] for line in lines]
+    assert len(set(colors)) == 6 and lines[0] == "background:0,0,0::" and lines[1] == "c0:9,9,9::"
+
+
+def test_who_opens_it_is_no_tie_with_cvat(
+    make_item: Callable, make_map: Callable, run_export: Callable
+) -> None:
+    label_map = make_map(0, 21)
+    out = run_export("voc", [make_item("1.jpg", label_map)], VOC, images="copy")
+    ranking = [(score, name) for score, name in sniff(out.folder) if score >= 0.6]
+    assert ranking == [(0.92, "voc"), (0.6, "cvat-mask")]
+    dataset = open_dataset(out.folder)
+    assert dataset.format == "voc" and not dataset.notes
+    assert np.array_equal(dataset.read_target(dataset.samples[0]), label_map)
+    # Colour pictures, or no word of ours on the indices: then labelmap.txt says what is meant.
+    (out.folder / "label_space.json").rename(out.folder / "else.json")
+    assert sniff(out.folder)[0] == (0.95, "cvat-mask")
+    (out.folder / "else.json").rename(out.folder / "label_space.json")
+    path = out.folder / "SegmentationClass" / "1.png"
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(path)
+    assert sniff(out.folder)[0] == (0.95, "cvat-mask")
+    dataset = open_dataset(out.folder)
+    again = dataset.read_target(dataset.samples[0])
+    assert dataset.label_space is not None
+    assert dataset.label_space.names == list(VOC.names) and np.array_equal(again, label_map)
 
 
 def test_samples_that_failed_are_not_listed(
