@@ -11,7 +11,7 @@ M. Okabe and K. Ito, "Color Universal Design", 2008; P. Tol, "Colour Schemes", S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +125,14 @@ def _patterns() -> list[NDArray[np.bool_]]:
 _PATTERNS = _patterns()
 """What tells classes apart without their colours: (8, 8) tiles."""
 
-_PATTERN_TABLE = np.concatenate([tile.reshape(-1) for tile in _PATTERNS])
+
+def _row_tables() -> NDArray[np.uint8]:
+    """Return (8, 256): in row r of its tile, class index k's lines are the set bits of [r, k]."""
+    tiles = np.stack(_PATTERNS)[np.arange(256) % len(_PATTERNS)]
+    return np.ascontiguousarray(np.packbits(tiles, axis=2, bitorder="little")[..., 0].T)
+
+
+_ROW_TABLES = _row_tables()
 
 
 def pattern_tile(class_index: int) -> NDArray[np.bool_]:
@@ -145,12 +152,26 @@ def class_pattern(labels: LabelMap, box: BBox, *, step: int = 1) -> NDArray[np.b
     step : int
         Pixels of the map per pixel of a tile, along each side.
     """
-    rows = np.arange(box.top, box.bottom) // step % _PATTERN_SIZE
+    import cv2
+
+    # A million pixels are a matter of few milliseconds: a brush of 2,000 px changes as many a move.
+    indices = labels if labels.dtype == np.uint8 else (labels % len(_PATTERNS)).astype(np.uint8)
+    bits = np.empty(indices.shape, np.uint8)
+    for phase, rows in _tile_rows(box.top, box.bottom, step):
+        cv2.LUT(indices[rows], _ROW_TABLES[phase], bits[rows])
     columns = np.arange(box.left, box.right) // step % _PATTERN_SIZE
-    flat = (labels % len(_PATTERNS)).astype(np.int32) * _PATTERN_SIZE**2
-    flat += (rows * _PATTERN_SIZE).astype(np.int32)[:, None]
-    flat += columns.astype(np.int32)
-    return _PATTERN_TABLE[flat]
+    return (bits & (1 << columns).astype(np.uint8)) != 0
+
+
+def _tile_rows(top: int, bottom: int, step: int) -> Iterator[tuple[int, slice]]:
+    """Yield each row of a tile and which rows of a box from ``top`` to ``bottom`` look like it."""
+    if step == 1:
+        for first in range(min(_PATTERN_SIZE, bottom - top)):
+            yield (top + first) % _PATTERN_SIZE, slice(first, None, _PATTERN_SIZE)
+        return
+    for tile_row in range(top // step, -(-bottom // step)):
+        rows = slice(max(tile_row * step - top, 0), (tile_row + 1) * step - top)
+        yield tile_row % _PATTERN_SIZE, rows
 
 
 def draw_patterns(picture: Image, label_map: LabelMap, colors: Sequence[Color]) -> None:

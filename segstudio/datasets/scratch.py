@@ -8,6 +8,7 @@ behind it, so that a map of a gigabyte never takes a gigabyte.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import tempfile
@@ -29,6 +30,7 @@ __all__ = [
     "new_array",
     "plain",
     "private_copy",
+    "release_freed",
     "release_pages",
     "reserve",
     "row_bands",
@@ -166,12 +168,37 @@ def _mapping(values: NDArray[Any]) -> mmap.mmap | None:
     return base if isinstance(base, mmap.mmap) else None
 
 
-def release_pages(values: NDArray[Any]) -> None:
+def release_pages(values: NDArray[Any], rows: slice | None = None) -> None:
     """Let the system take back the memory of a mapped array; its content stays in its file.
 
     Nothing happens for arrays in memory and where the system does not know how.
+
+    Parameters
+    ----------
+    values : ndarray
+        An array, or a view of one, of which all is let go.
+    rows : slice, optional
+        Only these rows of ``values``, ``start..stop-1``, and what shares a page with them; the
+        rows must lie one behind the other.
     """
     mapped = _mapping(values)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        with contextlib.suppress(ValueError):  # it was closed meanwhile
+    if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with contextlib.suppress(ValueError):  # it was closed meanwhile
+        if rows is None:
             mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        part = values[rows]
+        if part.size:
+            begin = part.ctypes.data - np.frombuffer(mapped, np.uint8).ctypes.data
+            first = begin // mmap.PAGESIZE * mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_DONTNEED, first, begin + part.nbytes - first)
+
+
+def release_freed() -> None:
+    """Let the system take back the memory that was freed but is kept for what comes next.
+
+    glibc keeps what a thread has freed, hundreds of megabytes after work on a very large map.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -378,7 +378,7 @@ class MaskDocument:
             raise LabelValueError(
                 f"A change of type {patch.after.dtype} does not fit a label map of {self.dtype}."
             )
-        if self._map[box.slices].tobytes() != patch.before.tobytes():
+        if not np.array_equal(self._map[box.slices], patch.before):
             raise UsageError("A change was made for other content than the label map holds.")
         check_values(patch.after, self._classes, self._ignore_index)
 

@@ -20,9 +20,13 @@ __all__ = [
     "FARTHEST",
     "BrushShape",
     "Point",
+    "Runs",
     "anchor",
+    "boxes_beside",
     "mask_bounds",
     "moved",
+    "runs_between",
+    "standing_runs",
     "swept_bands",
     "swept_brush",
 ]
@@ -53,6 +57,9 @@ _LOOP_FROM = 256
 _NOWHERE = np.iinfo(np.int32).max
 
 _Column = NDArray[np.float64]
+
+Runs = tuple[int, NDArray[np.int32], NDArray[np.int32]]
+"""The first row, and each row's run of pixels ``first..last-1``."""
 
 
 def anchor(row: float, col: float, size: int, shape: BrushShape) -> Point | None:
@@ -125,10 +132,22 @@ def swept_bands(
             yield swept
         return
     runs = _swept_runs(start, end, size, shape, height, width)
-    if runs is None:
-        return
+    if runs is not None:
+        before = _swept_runs(start, start, size, shape, height, width) if painted else None
+        yield from boxes_beside(runs, before)
+
+
+def boxes_beside(runs: Runs, before: Runs | None) -> Iterator[tuple[BBox, Mask]]:
+    """Yield runs of pixels in boxes that hold little else, without those of an area in them.
+
+    Parameters
+    ----------
+    runs : (int, ndarray, ndarray)
+        First row, and each row's run ``first..last-1``.
+    before : (int, ndarray, ndarray), optional
+        Likewise what is left out; in no row may it reach beyond ``runs``.
+    """
     top, first, last = runs
-    before = _swept_runs(start, start, size, shape, height, width) if painted else None
     if before is None:
         yield from _run_boxes(top, first, last)
         return
@@ -215,8 +234,8 @@ def _near_segment(
 
 def _swept_runs(
     start: Point, end: Point, size: int, shape: BrushShape, height: int, width: int
-) -> tuple[int, NDArray[np.int32], NDArray[np.int32]] | None:
-    """Return the first row and each row's run ``first..last-1``; None when nothing is covered."""
+) -> Runs | None:
+    """Return each row's run; None when nothing is covered."""
     radius = size / 2 + _SLACK
     top = max(0, math.ceil(min(start[0], end[0]) - radius - 0.5))
     bottom = min(height, math.floor(max(start[0], end[0]) + radius - 0.5) + 1)
@@ -224,11 +243,39 @@ def _swept_runs(
         return None
     rows = np.arange(top + 0.5, bottom, dtype=np.float64)
     ends = _round_ends if shape == "round" else _square_ends
-    low, high = ends(rows, start, end, radius)
+    return runs_between(top, *ends(rows, start, end, radius), width)
+
+
+def runs_between(top: int, low: _Column, high: _Column, width: int) -> Runs | None:
+    """Return the runs of pixels whose centres lie between two columns, one pair per row.
+
+    Parameters
+    ----------
+    top : int
+        The first row.
+    low, high : ndarray of shape (N,), float64
+        inf and -inf in a row without a pixel.
+    width : int
+        Of the image.
+
+    Returns
+    -------
+    (int, ndarray, ndarray) or None
+        None when no row has a pixel.
+    """
     # Rows without a pixel have low = inf, high = -inf: clipped, they stay empty.
     first = np.ceil(np.clip(low - 0.5, 0, width)).astype(np.int32)
     last = np.floor(np.clip(high + 0.5, 0, width)).astype(np.int32)
     return (top, first, last) if bool((first < last).any()) else None
+
+
+def standing_runs(
+    place: Point, size: int, *, shape: BrushShape, height: int, width: int
+) -> Runs | None:
+    """Return what a large brush covers that stands; None when that is no pixel, or a small one."""
+    if _is_small(place, place, size, shape):
+        return None
+    return _swept_runs(place, place, size, shape, height, width)
 
 
 def mask_bounds(mask: NDArray[Any]) -> BBox | None:

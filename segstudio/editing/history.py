@@ -220,6 +220,11 @@ class EditHistory:
         """
         self._left = fingerprint, state
 
+    @property
+    def was_left(self) -> bool:
+        """Whether a document was closed in this session, so that `resume` may go on."""
+        return self._left is not None
+
     def was_left_at(self, fingerprint: str) -> bool:
         """Return whether `leave` was told of this content, so that `resume` would go on."""
         return self._left is not None and self._left[0] == fingerprint

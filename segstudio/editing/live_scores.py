@@ -28,6 +28,9 @@ looked at.  The system brings so many bytes around what is looked at along."""
 _HELD_BYTES = 1 << 28
 """Bytes of such cells after which the pages are let go; to fetch them again takes time."""
 
+_SMALL = 1 << 17
+"""Pixels up to which to number the classes without gaps costs less than 256 x 256 counts."""
+
 _EXACT_FLOAT = 1 << 24
 """Pixels that OpenCV's float32 counts hold exactly."""
 
@@ -76,7 +79,7 @@ class LiveConfusion:
         self._document = document
         self._classes = document.classes if classes is None else classes
         self._ignore_index = document.ignore_index if ignore_index is None else ignore_index
-        self._cells: set[tuple[int, int]] = set()
+        self._cells: dict[int, set[int]] = {}
         row_bytes = target.shape[1] * target.dtype.itemsize
         cells = _HELD_BYTES // (_CELL_ROWS * min(row_bytes, _CELL_BYTES))
         self._most_cells = cells if is_mapped(target) else 0
@@ -86,6 +89,7 @@ class LiveConfusion:
         self._confusion += self._count(target, document.label_map)
         self._rows = self._places(target.dtype) * (self._classes + 1)
         self._columns = self._places(document.dtype)
+        self._compact = np.minimum(self._columns, 255).astype(np.uint8)[:256]
         document.changed.connect(self._on_changed)
 
     @property
@@ -137,17 +141,17 @@ class LiveConfusion:
         self.updated.emit()
 
     def _note_look(self, box: BBox) -> None:
-        """Let go of a ground truth's pages when another look would make them too many."""
+        """Let go of what was looked at longest ago when a ground truth's pages become too many."""
         columns = _CELL_BYTES // self._target.dtype.itemsize
-        looked = {
-            (row, column)
-            for row in range(box.top // _CELL_ROWS, (box.bottom - 1) // _CELL_ROWS + 1)
-            for column in range(box.left // columns, (box.right - 1) // columns + 1)
-        }
-        self._cells |= looked
-        if len(self._cells) > self._most_cells:
-            release_pages(self._target)
-            self._cells = looked
+        across = set(range(box.left // columns, (box.right - 1) // columns + 1))
+        looked = range(box.top // _CELL_ROWS, (box.bottom - 1) // _CELL_ROWS + 1)
+        for row in looked:
+            self._cells[row] = self._cells.pop(row, set()) | across
+        count = sum(len(cells) for cells in self._cells.values())
+        while count > self._most_cells and len(self._cells) > len(looked):
+            oldest = next(iter(self._cells))
+            count -= len(self._cells.pop(oldest))
+            release_pages(self._target, slice(oldest * _CELL_ROWS, (oldest + 1) * _CELL_ROWS))
 
     def _places(self, dtype: np.dtype[Any]) -> NDArray[np.intp]:
         """Return where each value of a type is counted: the ignore index behind the classes.
@@ -174,17 +178,18 @@ class LiveConfusion:
         """Count the pixels of a mask in 8-bit maps whose values are known to be right."""
         import cv2
 
-        total = np.zeros((256, 256), np.int64)
+        small = where.size <= _SMALL
+        side = self._classes + 1 if small else 256
+        total = np.zeros((side, side), np.int64)
         rows = max(1, _EXACT_FLOAT // where.shape[1])
         for top in range(0, where.shape[0], rows):
             band = slice(top, top + rows)
+            maps = [target[band], prediction[band]]
+            if small:
+                maps = [cv2.LUT(part, self._compact) for part in maps]
             counts = cv2.calcHist(
-                [target[band], prediction[band]],
-                [0, 1],
-                where[band].view(np.uint8),
-                [256, 256],
-                [0, 256, 0, 256],
+                maps, [0, 1], where[band].view(np.uint8), [side, side], [0, side, 0, side]
             )
             total += counts.astype(np.int64)
         order = [*range(self._classes), self._ignore_index]
-        return total[order][:, order]
+        return total if small else total[order][:, order]

@@ -101,20 +101,21 @@ def open_recovered(
     SizeMismatchError
         As `replay`.
     """
-    again = MaskDocument(base, classes=classes, ignore_index=ignore_index)
-    if fits(recovered, again):
-        replay(recovered, again)
-        if history.was_left_at(again.fingerprint()):
-            resumed = MaskDocument(
-                again.surrender(),
-                classes=classes,
-                ignore_index=ignore_index,
-                history=history,
-                adopt=True,
-                saved=not again.is_dirty,
-            )
-            return resumed, 0
-    del again  # a large map is not held twice
+    if history.was_left:
+        again = MaskDocument(base, classes=classes, ignore_index=ignore_index)
+        if fits(recovered, again):
+            replay(recovered, again)
+            if history.was_left_at(again.fingerprint()):
+                resumed = MaskDocument(
+                    again.surrender(),
+                    classes=classes,
+                    ignore_index=ignore_index,
+                    history=history,
+                    adopt=True,
+                    saved=not again.is_dirty,
+                )
+                return resumed, 0
+        del again  # a large map is not held twice
     document = MaskDocument(base, classes=classes, ignore_index=ignore_index, history=history)
     return document, replay(recovered, document)
 

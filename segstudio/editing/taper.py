@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segstudio.core.types import BBox, Mask
-from segstudio.editing.geometry import BrushShape, Point
+from segstudio.editing.geometry import (
+    BrushShape,
+    Point,
+    boxes_beside,
+    runs_between,
+    standing_runs,
+)
 
 __all__ = ["tapered_bands"]
 
 _SLACK = 1e-6
 """Pixels by which rounding may miss, as of a brush that keeps its size."""
-
-_BAND = 128
-"""Rows of a band; see `segstudio.editing.geometry.swept_bands`."""
 
 _Column = NDArray[np.float64]
 
@@ -30,6 +33,7 @@ def tapered_bands(
     shape: BrushShape,
     height: int,
     width: int,
+    painted: bool = False,
 ) -> Iterator[tuple[BBox, Mask]]:
     """Yield the pixels that a brush covers between two points, from one size to another.
 
@@ -46,6 +50,9 @@ def tapered_bands(
         The brush.
     height, width : int
         Size of the image; pixels outside are left away.
+    painted : bool
+        Whether what the brush covers at ``start`` was painted before; see
+        `segstudio.editing.geometry.swept_bands`.
 
     Yields
     ------
@@ -56,19 +63,16 @@ def tapered_bands(
     reach_up = min(start[0] - radii[0], end[0] - radii[1])
     reach_down = max(start[0] + radii[0], end[0] + radii[1])
     top, bottom = max(0, math.ceil(reach_up - 0.5)), min(height, math.floor(reach_down - 0.5) + 1)
+    if top >= bottom:
+        return
     ends = _round_ends if shape == "round" else _square_ends
-    for begin in range(top, bottom, _BAND):
-        rows = np.arange(begin + 0.5, min(begin + _BAND, bottom), dtype=np.float64)
-        low, high = ends(rows, start, end, radii)
-        # Rows without a pixel have low = inf, high = -inf: clipped, they stay empty.
-        first = np.ceil(np.clip(low - 0.5, 0, width)).astype(np.int32)
-        last = np.floor(np.clip(high + 0.5, 0, width)).astype(np.int32)
-        covered = first < last
-        if covered.any():
-            left, right = int(first[covered].min()), int(last[covered].max())
-            columns = np.arange(left, right, dtype=np.int32)
-            mask = (columns >= first[:, None]) & (columns < last[:, None])
-            yield BBox(begin, left, begin + len(rows), right), mask
+    rows = np.arange(top + 0.5, bottom, dtype=np.float64)
+    runs = runs_between(top, *ends(rows, start, end, radii), width)
+    if runs is not None:
+        before = None
+        if painted:
+            before = standing_runs(start, sizes[0], shape=shape, height=height, width=width)
+        yield from boxes_beside(runs, before)
 
 
 def _round_ends(

@@ -19,7 +19,7 @@ from segstudio.core.types import LabelMap, Sample
 from segstudio.datasets.base import Dataset
 from segstudio.datasets.images import read_image_size
 from segstudio.datasets.large import read_label_map, store_rows
-from segstudio.datasets.scratch import is_large
+from segstudio.datasets.scratch import is_large, release_freed
 from segstudio.editing.document import MaskDocument, fingerprint
 from segstudio.editing.history import HistoryPool
 from segstudio.editing.journal import Journal, JournalHeader, Recovered, recover
@@ -152,6 +152,8 @@ class Beginnings:
                 base, classes=len(space), ignore_index=space.ignore_index, history=history
             )
         height, width = document.shape
+        if count and is_large(height, width):
+            release_freed()
         header = JournalHeader(
             sample.sample_id, fingerprint(base), height, width, document.dtype.name
         )

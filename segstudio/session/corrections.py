@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segstudio.core.atomic import make_folder
+from segstudio.core.background import step_back
 from segstudio.core.errors import SegStudioError, UsageError, WriteError
 from segstudio.core.label_space import LabelSpace
 from segstudio.core.types import LabelMap
@@ -275,7 +276,7 @@ class Corrections:
             if correction.live is not None:
                 correction.live.close()
             if self._leaver is None:
-                self._leaver = ThreadPoolExecutor(1, thread_name_prefix="corrections")
+                self._leaver = ThreadPoolExecutor(1, "corrections", initializer=step_back)
             future = self._leaver.submit(self._put_away, correction)
             self._leaving[sample_id] = future
         return future

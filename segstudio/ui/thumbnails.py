@@ -12,6 +12,7 @@ import numpy as np
 from PySide6.QtCore import QByteArray, QObject, QRunnable, QThreadPool, Signal
 from PySide6.QtGui import QImage, QImageReader, QImageWriter
 
+from segstudio.core.background import step_back
 from segstudio.core.errors import SegStudioError
 from segstudio.core.types import Image
 from segstudio.datasets.containers import stat_source
@@ -195,6 +196,7 @@ class _Reader(QRunnable):
 
     def run(self) -> None:
         """Read until the queue is empty."""
+        step_back()
         while (wish := self._loader.take()) is not None:
             sample_id, path = wish
             image = self._loader.read(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPointF
-from PySide6.QtGui import QEnterEvent
+from PySide6.QtGui import QCursor, QEnterEvent
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from segstudio.ui.canvas.image_canvas import ImageCanvas
 
@@ -37,3 +38,43 @@ def test_the_outline_is_at_a_cursor_that_rests(qtbot, entered_first: bool) -> No
     assert canvas._preview.pos() == place
     QCoreApplication.sendEvent(viewport, QEvent(QEvent.Type.Leave))
     assert not canvas._preview.isVisible()
+
+
+def test_the_outline_stays_at_the_cursor_when_panels_come_and_go(
+    qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, panel, canvas = QWidget(), QWidget(), ImageCanvas()
+    layout = QHBoxLayout(window)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addWidget(panel)
+    layout.addWidget(canvas, 1)
+    panel.setFixedWidth(120)
+    panel.hide()
+    qtbot.addWidget(window)
+    window.resize(500, 300)
+    canvas.set_image(np.zeros((40, 60, 3), np.uint8))
+    window.show()
+    qtbot.waitExposed(window)
+    canvas.set_interaction("paint")
+    canvas.set_brush_preview(10)
+    viewport, preview = canvas._view.viewport(), canvas._preview
+    place = QPointF(300.0, 90.0)
+    resting = viewport.mapToGlobal(place.toPoint())
+    monkeypatch.setattr(QCursor, "pos", lambda: resting)
+    monkeypatch.setattr(viewport, "underMouse", lambda: True)
+    QCoreApplication.sendEvent(viewport, QEnterEvent(place, place, place))
+    assert preview.pos() == place
+    moved = QPointF(180.0, 90.0)
+    for shown, expected in ((True, moved), (False, place)):
+        panel.setVisible(shown)
+        qtbot.waitUntil(lambda expected=expected: preview.pos() == expected)
+        assert viewport.mapToGlobal(preview.pos().toPoint()) == resting
+        assert preview.isVisible()
+    # A stroke under way keeps the outline where its events put it.
+    canvas._input._stroke = object()  # type: ignore[assignment]
+    panel.show()
+    qtbot.waitUntil(lambda: viewport.width() == 380)
+    QCoreApplication.processEvents()
+    assert preview.pos() == place
+    canvas._input._stroke = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segstudio.core.class_style import OWN_COLORS, ClassStyle
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
 from segstudio.ui.app import Application
+from segstudio.ui.palettes import set_class_style
 
 TIMEOUT = 10_000
 IDS = [f"images/{number}.png" for number in range(4)]
@@ -41,6 +43,13 @@ def test_frames_are_previewed_written_and_taken_back(application: Application, q
     assert dialog.slider.maximum() == 1 and dialog.ok.text() == "Write 2 frames"
     qtbot.waitUntil(lambda: not dialog.picture.pixmap().isNull(), timeout=TIMEOUT)
     seen = dialog._pixmap.toImage().pixelColor(50, 30)
+    gap = application_gap(application)
+    plain = application.interpolate._picture(gap, 0)
+    set_class_style(ClassStyle(patterns=True))
+    patterned = application.interpolate._picture(gap, 0)
+    set_class_style(OWN_COLORS)
+    # Class 2 or 5, both with a pattern: lines in another colour over part of the fill.
+    assert 0.05 < (plain != patterned).any(axis=2).mean() < 0.6
     dialog.slider.setValue(1)
     qtbot.waitUntil(lambda: dialog._pixmap.toImage().pixelColor(50, 30) != seen, timeout=TIMEOUT)
     dialog.ok.click()

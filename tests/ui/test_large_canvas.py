@@ -17,7 +17,7 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")  # offscr
 def _stale(canvas: ImageCanvas) -> list[bool]:
     layers = (canvas.photo, *canvas.layers)
     sheets = [layer._raster._sheets for layer in layers]
-    return [not known or known[0].stale is not None for known in sheets]
+    return [not known or not known[0].is_whole for known in sheets]
 
 
 @pytest.mark.parametrize("before", [None, 1.0])
@@ -41,7 +41,7 @@ def test_layers_share_the_time_of_a_repaint_and_are_whole_at_the_end(
         canvas.set_scale(before)
         qtbot.waitUntil(lambda: not any(_stale(canvas)), timeout=TIMEOUT)
     monkeypatch.setattr("segstudio.ui.canvas.viewport.FRAME_SECONDS", 0.0)
-    monkeypatch.setattr("segstudio.ui.canvas.raster.FRAME_SECONDS", 60.0)  # of a layer alone
+    monkeypatch.setattr("segstudio.ui.canvas.raster_item.FRAME_SECONDS", 60.0)  # of a layer alone
     canvas.set_scale(0.55)
     canvas._view.viewport().repaint()
     # No time at all: each layer goes on by one chunk and leaves the rest for later.

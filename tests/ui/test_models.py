@@ -111,6 +111,16 @@ def test_legend(qapp, qtmodeltester) -> None:
     assert model.favourites[8] == 0, "the two change places"
     model.set_iou(None)
     assert model.index(0, model.IOU).data() == NO_NUMBER
+    told: list[tuple[int, int]] = []
+    model.dataChanged.connect(lambda first, last: told.append((first.row(), last.row())))
+    values = np.full(11, 0.5)
+    model.set_iou(values)
+    assert told == [(row, row) for row in range(11)]
+    told.clear()
+    values[3], values[5], values[7] = 0.5001, 0.51, np.nan
+    model.set_iou(values)
+    assert told == [(5, 5), (7, 7)], "what reads the same is not painted again"
+    assert model.index(5, model.IOU).data() == "0.51"
 
 
 def test_class_scores(qapp, qtmodeltester) -> None:

@@ -88,7 +88,15 @@ def paint_along(
                 )
             else:
                 sizes = last_size, size
-                swept = tapered_bands(last, here, sizes, shape=shape, height=height, width=width)
+                swept = tapered_bands(
+                    last,
+                    here,
+                    sizes,
+                    shape=shape,
+                    height=height,
+                    width=width,
+                    painted=True,
+                )
             for box, mask in swept:
                 patch = view.patch_where(mask, box, value_in(box))
                 patches += [] if patch is None else [patch]

@@ -17,7 +17,8 @@ from segstudio.core.errors import SizeMismatchError
 from segstudio.core.types import BBox, Image
 from segstudio.datasets.levels import half_size
 from segstudio.datasets.scratch import release_pages
-from segstudio.ui.canvas.raster import Pixels, Raster, RasterItem
+from segstudio.ui.canvas.raster import Pixels, Raster
+from segstudio.ui.canvas.raster_item import RasterItem
 
 __all__ = ["Layer", "Overlay", "PhotoLayer"]
 
@@ -79,6 +80,8 @@ class Layer:
     def clear(self) -> None:
         """Forget the data; settings stay."""
         self._filled = False
+        if self._raster is not None:
+            self._raster.forget()
         self.item.set_raster(None)
 
     def update_box(self, box: BBox) -> None:
@@ -124,13 +127,18 @@ class Layer:
     def _show_opacity(self) -> None:
         self.item.setOpacity(self._painted_opacity())
 
-    def _refill(self, height: int, width: int) -> None:
-        """Paint other data, of this size; they are coloured as they come into view."""
+    def _refill(self, height: int, width: int, *, same: bool = False) -> None:
+        """Paint other data, of this size; they are coloured as they come into view.
+
+        The same data keep their colours until then, others are never seen in them.
+        """
         if self._raster is None or self._raster.shape != (height, width):
             self._raster = Raster(
                 height, width, self._render, opaque=self.opaque, after=self._release
             )
         self._filled = True
+        if not same:
+            self._raster.forget()
         self._recolor()
         self.item.set_raster(self._raster)
 

@@ -113,9 +113,9 @@ class LabelOverlay(Overlay):
         height, width = self._check_size(labels)
         if colors is not None:
             self._colors = list(colors)
-        self._labels = labels
+        same, self._labels = labels is self._labels, labels
         self._build_tables()
-        self._refill(height, width)
+        self._refill(height, width, same=same)
 
     def set_colors(self, colors: Sequence[Color]) -> None:
         """Change the colours, by class index."""
@@ -184,8 +184,9 @@ class LabelOverlay(Overlay):
         edge = np.empty(0, bool) if self._mode is LabelMode.PATTERN else _edges(labels, box)
         look_up(self._table, part, out)
         if self._mode is LabelMode.PATTERN:
-            drawn = class_pattern(part, box)
-            out[drawn] = self._line_table[part[drawn]]
+            lines = np.empty(part.shape, np.uint32)
+            look_up(self._line_table, part, lines)
+            np.copyto(out, lines, where=class_pattern(part, box))
         elif self._mode is LabelMode.OUTLINE:
             out[~edge] = 0
         else:
@@ -296,8 +297,8 @@ class ScalarOverlay(Overlay):
         if values.dtype != np.uint8:
             raise ValueError(f"a map of numbers is uint8, not {values.dtype}")
         height, width = self._check_size(values)
-        self._values = values
-        self._refill(height, width)
+        same, self._values = values is self._values, values
+        self._refill(height, width, same=same)
 
     def clear(self) -> None:
         """Forget the map; settings stay."""
@@ -358,9 +359,10 @@ class ErrorOverlay(Overlay):
         if prediction.shape != target.shape:
             self._check_size(prediction)
             raise ValueError(f"target {target.shape} and prediction {prediction.shape} differ")
+        same = target is self._target and prediction is self._prediction
         self._target, self._prediction = target, prediction
         self._ignore_index = ignore_index
-        self._refill(height, width)
+        self._refill(height, width, same=same)
 
     def clear(self) -> None:
         """Forget the maps; settings stay."""

@@ -16,7 +16,7 @@ from PySide6.QtGui import QColor, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsView, QWidget
 
 from segstudio.core.types import BBox
-from segstudio.ui.canvas.raster import FRAME_SECONDS
+from segstudio.ui.canvas.raster_item import FRAME_SECONDS
 
 __all__ = ["MAXIMUM_SCALE", "CanvasView", "ViewState"]
 

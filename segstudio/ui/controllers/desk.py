@@ -252,7 +252,9 @@ class Desk(QObject):
 
     def _on_unpacking(self, sample_id: str) -> None:
         """Take the image before off the canvas: the new one takes a while."""
-        self._show_none(sample_id, "This image is being unpacked", ["It is shown as soon as it is"])
+        self._show_none(
+            sample_id, "This image is being unpacked", ["It is shown as soon as that is done"]
+        )
 
     def _on_read(self, reading: Reading) -> None:
         if reading.wanted_again and reading.sample_id == self.sample_id:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from segstudio.core.class_style import draw_patterns
 from segstudio.core.palette import color_table
 from segstudio.core.types import Image
 from segstudio.session.events import JobState
@@ -23,7 +24,7 @@ from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.dialogs.interpolate import InterpolateDialog
 from segstudio.ui.main_window import MainWindow
-from segstudio.ui.palettes import shown_colors
+from segstudio.ui.palettes import class_style, shown_colors
 
 __all__ = ["InterpolateController"]
 
@@ -94,7 +95,10 @@ class InterpolateController(QObject):
         photo = self._session.read_image(gap.between[number])[::step, ::step]
         if photo.shape[:2] != label_map.shape:
             photo = np.full((*label_map.shape, 3), 96, np.uint8)
-        colors = color_table(shown_colors(gap.label_space), dtype=label_map.dtype.type)[label_map]
+        shown = shown_colors(gap.label_space)
+        colors = color_table(shown, dtype=label_map.dtype.type)[label_map]
+        if class_style().patterns:
+            draw_patterns(colors, label_map, shown)
         known = (label_map < len(gap.label_space))[..., None]
         mixed = photo * (1 - _STRENGTH) + colors * _STRENGTH
         return np.where(known, mixed, photo).astype(np.uint8)

@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal, Slot
 
+from segstudio.core.background import step_back
 from segstudio.core.errors import SegStudioError
 
 __all__ = ["SessionBridge", "Tasks"]
@@ -19,6 +20,7 @@ class _Task(QRunnable):
 
     def run(self) -> None:
         """Work, and send result or error to the GUI thread."""
+        step_back()
         result, error = None, None
         try:
             result = self._work()

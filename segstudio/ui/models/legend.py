@@ -226,9 +226,15 @@ class LegendModel(QAbstractTableModel):
     def _set_column(
         self, column: NDArray[np.float64], values: NDArray[np.float64] | None, place: int
     ) -> None:
+        before = column.copy()
         column[:] = np.nan if values is None else values
-        if len(column):
-            self.dataChanged.emit(self.index(0, place), self.index(len(column) - 1, place))
+        # A stroke changes few classes so much that another number is read: only they are painted.
+        tell = share if place == self.SHARE else number
+        others = np.flatnonzero(~((before == column) | (np.isnan(before) & np.isnan(column))))
+        for row in others.tolist():
+            if tell(before[row]) != tell(column[row]):
+                index = self.index(row, place)
+                self.dataChanged.emit(index, index)
 
     def _changed(self, first: int, last: int) -> None:
         if last >= first >= 0:

@@ -44,8 +44,11 @@ class _ClassDelegate(QStyledItemDelegate):
         return QSize(5 * GRID, 26)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        colors = theme()
         rect: QRect = option.rect
+        # A row is drawn with all its cells when one number in it is another.
+        if painter.hasClipping() and not painter.clipBoundingRect().intersects(rect.toRectF()):
+            return
+        colors = theme()
         state: QStyle.StateFlag = option.state
         active = bool(index.data(LegendModel.ActiveRole))
         visible = bool(index.data(LegendModel.VisibleRole))

@@ -205,6 +205,9 @@ def test_copies_of_the_largest_maps_live_in_files_that_vanish(
     before = copy.copy()
     release_pages(copy)
     release_pages(copy[10:20].view()[:, 3:])
+    release_pages(copy, slice(3, 190))
+    release_pages(copy[20:], slice(0, 5000))
+    release_pages(in_memory, slice(0, 5))
     np.testing.assert_array_equal(copy, before)
     np.testing.assert_array_equal(np.concatenate(list(row_bands(copy, 37))), before)
     assert values[3, 5] != 9

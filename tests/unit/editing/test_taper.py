@@ -10,6 +10,7 @@ import pytest
 from segstudio.core.pointer import PointerEvent, PointerKind
 from segstudio.editing.document import MaskDocument
 from segstudio.editing.driver import StrokeDriver
+from segstudio.editing.geometry import swept_bands
 from segstudio.editing.taper import tapered_bands
 from segstudio.editing.tool import TOOLS
 from segstudio.editing.tools._painting import size_under
@@ -53,6 +54,27 @@ def test_it_covers_what_dabs_without_number_would(shape: str) -> None:
         assert not (theirs & ~mine).any()
         # Dabs that stand apart can only miss pixels at the rim.
         assert not (mine & ~stamped(start, end, sizes, shape, 0.3)).any()
+
+
+@pytest.mark.parametrize("shape", ["round", "square"])
+def test_what_stood_there_before_is_left_out_of_a_large_step(shape: Any) -> None:
+    generator = np.random.default_rng(5)
+    size = {"shape": shape, "height": HEIGHT, "width": WIDTH}
+    left_out = 0
+    for _ in range(40):
+        start, end = generator.uniform(-60, (HEIGHT + 60, WIDTH + 60), (2, 2)).tolist()
+        sizes = tuple(generator.integers(1, 400, 2).tolist())
+        count, before = np.zeros((2, HEIGHT, WIDTH), int)
+        for box, mask in tapered_bands(start, end, sizes, painted=True, **size):
+            count[box.slices] += mask
+        for box, mask in swept_bands(start, start, sizes[0], **size):
+            before[box.slices] += mask
+        assert count.max(initial=0) <= 1
+        np.testing.assert_array_equal((count + before) > 0, painted(start, end, sizes, shape))
+        if sizes[0] > 128:
+            assert not (count & before).any()
+            left_out += before.sum()
+    assert left_out
 
 
 @pytest.mark.parametrize("shape", ["round", "square"])
