@@ -188,6 +188,18 @@ class Objective:
             value = value + self.supervision.weight * extra
         return value
 
+    def phase(self, step: int) -> tuple[int, int]:
+        """Return the number of a step in its part of the training, and the part's steps.
+
+        The learning rate begins anew with each part; the supervised losses have one part.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+        """
+        return step, self.parts.steps
+
     def after_step(self, batch: Batch) -> None:
         """Do what a mode does behind the optimizer's step; the supervised one does nothing."""
 

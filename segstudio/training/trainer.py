@@ -224,7 +224,7 @@ class _Training:
     def _train_step(self, batch: Batch) -> float:
         torch.manual_seed(hash((self.options.seed, batch.step)) & 0x7FFFFFFF)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.options, batch.step, self.steps)
+            group["lr"] = learning_rate(self.options, *self.objective.phase(batch.step))
         self._set_training()
         self.optimizer.zero_grad(set_to_none=True)
         own = self._backward(batch)

@@ -6,11 +6,13 @@ NIPS 2015, arXiv:1506.04924.
 The first half of the steps trains the classification network on every image, with the set of
 classes that is in it and nothing else of its label map.  It is then left as it is, and the second
 half trains the bridging layers and the segmentation network on the images with masks: for each crop
-one of its classes is drawn, and the network learns to tell that class from the rest.
+one of its classes is drawn, and the network learns to tell that class from the rest.  Each half
+has a learning rate of its own, as the two trainings of the paper do.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -41,6 +43,7 @@ class Decoupled(Objective):
         self._network = parts.network
         # A crop shows most of its image, or its labels would not be the image's.
         self._options = with_stream(parts.plan, scale_minimum=0.5, scale_maximum=0.8)
+        self._half = math.ceil(_CLASSIFICATION * parts.steps)
         self._batches: Iterator[Batch] | None = None
         self._labels: dict[str, Tensor] = {}
         for data in (parts.plan.training, parts.plan.unlabelled):
@@ -57,7 +60,7 @@ class Decoupled(Objective):
 
     def backward(self, batch: Batch, backward: Callable[[Tensor], None]) -> Tensor:
         """Return the loss of the half that is being trained."""
-        if batch.step < _CLASSIFICATION * self.parts.steps:
+        if batch.step < self._half:
             weak = self._weak(batch.step)
             losses = [self._which_classes(batch), self._which_classes(weak)]
         else:
@@ -74,6 +77,12 @@ class Decoupled(Objective):
             backward(loss)
             total = total + loss.detach()
         return total
+
+    def phase(self, step: int) -> tuple[int, int]:
+        """Return where a step stands in its half."""
+        if step < self._half:
+            return step, self._half
+        return step - self._half, self.parts.steps - self._half
 
     def _which_classes(self, batch: Batch) -> Tensor:
         image = self.parts.normalise(batch.images)

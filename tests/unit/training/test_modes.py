@@ -58,6 +58,22 @@ def flat(value: Any, at: str = "") -> dict[str, Any]:
     return {at: value}
 
 
+def test_each_half_of_decouplednet_has_its_own_learning_rate(
+    make_plan: MakePlan, make_data: MakeData
+) -> None:
+    plan = semi(make_plan, make_data, "run", "decoupled", epochs=2, learning_rate=0.01)
+    rates: list[float] = []
+
+    def note(news: Any) -> None:
+        if isinstance(news, TrainProgress):
+            rates.append(news.learning_rate)
+
+    train(plan, note)
+    # Six steps, poly with power 0.9 over three of them, twice.
+    wanted = [0.01 * (1 - step / 3) ** 0.9 for step in range(3)]
+    assert rates == pytest.approx(wanted * 2)
+
+
 @pytest.mark.parametrize("mode", ["mean-teacher", "gan", "decoupled"])
 def test_a_mode_resumes_bit_for_bit(make_plan: MakePlan, make_data: MakeData, mode: str) -> None:
     whole, broken = (semi(make_plan, make_data, name, mode) for name in ("whole", "broken"))
