@@ -199,13 +199,14 @@ class Dataset:
                 "space or put a label_space.json into the folder."
             )
         height, width = read_image_size(sample.image_path)
+        found: tuple[int, int] | None = None
         if suffix_of(sample.target_path.name) in TARGET_SUFFIXES:
             # From the header: a small file may unpack to gigabytes.
             found = read_image_size(sample.target_path)
             if found not in ((height, width), (width, height)):
                 raise _other_size(sample, found, (height, width))
         source_map = (
-            read_ids(sample.target_path, progress)
+            read_ids(sample.target_path, progress, size=found)
             if self.decoder is None
             else self.decoder(sample, (height, width))
         )

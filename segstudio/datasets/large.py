@@ -103,8 +103,19 @@ def read_levels(path: Path | str, progress: Progress | None = None) -> tuple[Ima
     return tuple(_stored(path, "photo", byte, shapes, lambda: _photo_bands(path, rows), progress))
 
 
-def read_ids(path: Path | str, progress: Progress | None = None) -> NDArray[Any]:
+def read_ids(
+    path: Path | str, progress: Progress | None = None, *, size: tuple[int, int] | None = None
+) -> NDArray[Any]:
     """Return the ids of a label file of any size; see `images.read_source_map`.
+
+    Parameters
+    ----------
+    path : Path or str
+        The label file.
+    progress : callable, optional
+        Told of the work on a large file.
+    size : (int, int), optional
+        Height and width, when the file's header is read already.
 
     Returns
     -------
@@ -117,7 +128,7 @@ def read_ids(path: Path | str, progress: Progress | None = None) -> NDArray[Any]
         As `read_levels` and `images.read_source_map`.
     """
     path = Path(path)
-    height, width = read_image_size(path)
+    height, width = size or read_image_size(path)
     if not is_large(height, width):
         return read_source_map(path)
     png = None if _is_turned(path) else open_png_bands(path)

@@ -80,6 +80,7 @@ class Application(QObject):
         from segstudio.ui.controllers.reports import ReportsController
         from segstudio.ui.controllers.review import ReviewController
         from segstudio.ui.controllers.score import ScoreController
+        from segstudio.ui.controllers.second_view import SecondViewController
         from segstudio.ui.controllers.slices import SlicesController
         from segstudio.ui.controllers.tasks import SessionBridge, Tasks
         from segstudio.ui.controllers.transfer import TransferController
@@ -99,6 +100,7 @@ class Application(QObject):
         self.predict = PredictController(window, session, bridge, desk)
         self.scores = ScoreController(window, session, tasks, desk, self.predict)
         self.edit = EditController(window, session, tasks, desk, self.scores)
+        self.second_view = SecondViewController(window, session, desk, self.edit)
         self.replacing = ReplaceController(window, session, tasks, desk, self.edit)
         self.models = ModelsController(window, session, bridge, tasks, self.predict)
         self.browse.checkpoint_found.connect(self.models.open_checkpoint)

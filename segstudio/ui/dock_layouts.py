@@ -10,9 +10,12 @@ from PySide6.QtWidgets import QMainWindow, QTabBar, QTabWidget
 from segstudio.ui.actions import WORKSPACES
 from segstudio.ui.widgets.docks import PanelDock
 
-__all__ = ["ANALYSIS_DOCKS", "LAYOUT_VERSION", "DockLayouts"]
+__all__ = ["ANALYSIS_DOCKS", "LAYERS_WIDTH", "LAYOUT_VERSION", "DockLayouts"]
 
-LAYOUT_VERSION = 3
+LAYERS_WIDTH = 312
+"""Pixels of layers and classes at first."""
+
+LAYOUT_VERSION = 4
 """Saved layouts of another version are not restored."""
 
 ANALYSIS_DOCKS = (
@@ -127,15 +130,17 @@ class DockLayouts:
         """Images at the left, layers and classes at the right, scores below."""
         window, docks = self._window, self._docks
         window.addDockWidget(_LEFT, docks["samples"])
+        # The second view is between the picture and the layers.
+        window.addDockWidget(_RIGHT, docks["second"])
         window.addDockWidget(_RIGHT, docks["layers"])
-        window.addDockWidget(_RIGHT, docks["classes"])
+        window.splitDockWidget(docks["second"], docks["layers"], Qt.Orientation.Horizontal)
         window.splitDockWidget(docks["layers"], docks["classes"], Qt.Orientation.Vertical)
         self._tabs(_BOTTOM, ("scores", "jobs", *ANALYSIS_DOCKS, "compare"))
         for name, dock in docks.items():
-            dock.setVisible(name not in (*ANALYSIS_DOCKS, "compare"))
+            dock.setVisible(name not in (*ANALYSIS_DOCKS, "compare", "second"))
         docks["scores"].raise_()
         window.resizeDocks(
-            [docks["samples"], docks["layers"]], [280, 312], Qt.Orientation.Horizontal
+            [docks["samples"], docks["layers"]], [280, LAYERS_WIDTH], Qt.Orientation.Horizontal
         )
         window.resizeDocks([docks["layers"], docks["classes"]], [236, 480], Qt.Orientation.Vertical)
         window.resizeDocks([docks["scores"]], [232], Qt.Orientation.Vertical)
@@ -149,9 +154,10 @@ class DockLayouts:
         window.tabifyDockWidget(docks["confusion"], docks["samples"])
         plots = ("kinds", "objects", "uncertainty", "slices", "ood", "inside")
         self._tabs(_BOTTOM, (*plots, "scores", "jobs", "compare"))
+        window.addDockWidget(_RIGHT, docks["second"])
         self._tabs(_RIGHT, ("layers", "classes"))
         for name, dock in docks.items():
-            dock.setVisible(name not in ("samples", "layers", "classes", "compare"))
+            dock.setVisible(name not in ("samples", "layers", "classes", "compare", "second"))
         docks["kinds"].raise_()
         width, height = window.width(), window.height()
         window.resizeDocks(
@@ -169,6 +175,7 @@ class DockLayouts:
         window, docks = self._window, self._docks
         window.addDockWidget(_LEFT, docks["samples"])
         self._tabs(_BOTTOM, ("compare", "scores", "jobs", *ANALYSIS_DOCKS))
+        window.addDockWidget(_RIGHT, docks["second"])
         self._tabs(_RIGHT, ("layers", "classes"))
         for name, dock in docks.items():
             dock.setVisible(name in ("samples", "compare", "scores", "jobs"))

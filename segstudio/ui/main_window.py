@@ -55,6 +55,7 @@ from segstudio.ui.panels.regions import RegionsPanel
 from segstudio.ui.panels.review import ReviewStrip
 from segstudio.ui.panels.samples import SamplesPanel
 from segstudio.ui.panels.scores import ScoresPanel
+from segstudio.ui.panels.second_view import SecondViewPanel
 from segstudio.ui.panels.slices import SlicesPanel
 from segstudio.ui.panels.tools import ToolColumn, ToolStrip
 from segstudio.ui.panels.uncertainty import UncertaintyPanel
@@ -115,6 +116,7 @@ class MainWindow(QMainWindow):
         self.slices_panel = SlicesPanel(self.slices)
         self.objects_panel = ObjectsPanel(self.objects)
         self.ood_panel = OodPanel(self.categories)
+        self.second_view = SecondViewPanel()
         self._workspace = "browse"
         self._hidden_docks: list[PanelDock] | None = None
         self._held: set[int] = set()
@@ -158,6 +160,7 @@ class MainWindow(QMainWindow):
             "inside": PanelDock("dockInside", "Inside", self.inside_panel),
             "slices": PanelDock("dockSlices", "Slices", self.slices_panel),
             "ood": PanelDock("dockOod", "Out of distribution", self.ood_panel),
+            "second": PanelDock("dockSecond", "Second view", self.second_view),
             "objects": PanelDock("dockObjects", "Boundaries and sizes", self.objects_panel),
         }
         self._layouts = DockLayouts(self, self.docks)
@@ -169,9 +172,8 @@ class MainWindow(QMainWindow):
             spec = ActionSpec(f"panel_{name}", f"Panel: {dock.windowTitle()}", icon="panels")
             show = self.actions_.add(spec, help="Show this panel in front of the others")
             show.triggered.connect(lambda _checked, name=name: self.show_panel(name))
-        self.tool_column.hide()
-        self.tool_strip.hide()
-        self.review_strip.hide()
+        for part in (self.tool_column, self.tool_strip, self.review_strip):
+            part.hide()
         self.setMinimumSize(880, 560)
         self.resize(1440, 900)
 
@@ -325,7 +327,8 @@ class MainWindow(QMainWindow):
     def _on_focus(self, _old: QWidget | None, new: QWidget | None) -> None:
         """Give plain keys to the actions while the picture or the list of images has the focus."""
         near = new is None or new in (self, self.samples_panel.view)
-        near = near or self._middle.isAncestorOf(new)  # type: ignore[arg-type]
+        views = self._middle, self.second_view.canvas
+        near = near or any(view.isAncestorOf(new) for view in views)  # type: ignore[arg-type]
         self.actions_.set_soft_keys(near)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -1,18 +1,20 @@
 """Opening large datasets: seconds and memory of 100,000 samples in five formats.
 
-``python tests/benchmarks/bench_opening.py [COUNT]`` lays out COUNT (100,000) empty files per format
-in a temporary folder and opens each in a fresh process, beside a bare ``os.walk`` of the same
-folder.  Nothing is decoded when a dataset is opened, so empty files cost what real ones do.
+``python tests/benchmarks/bench_opening.py [COUNT] [--keep FOLDER]`` lays out COUNT (100,000) empty
+files per format in a temporary folder and opens each in a fresh process, beside a bare ``os.walk``
+of the same folder.  Nothing is decoded when a dataset is opened, so empty files cost what real ones
+do.  With ``--keep`` the files stay in FOLDER, and those that are there already are measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -116,18 +118,23 @@ def measure(program: str, folder: Path) -> list[object]:
     return found
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    print(f"{count} samples      wall s  processor s     MB   os.walk, processor s")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("count", type=int, nargs="?", default=100_000)
+    parser.add_argument("--keep", type=Path, help="a folder for what is laid out")
+    chosen = parser.parse_args(arguments)
+    print(f"{chosen.count} samples      wall s  processor s     MB   os.walk, processor s")
     for name, make in MAKERS.items():
-        with tempfile.TemporaryDirectory() as place:
-            make(Path(place), count)
-            measure(_OPEN, Path(place))  # what the disk knows is known to all
-            runs = [measure(_OPEN, Path(place)) for _ in range(3)]
+        with tempfile.TemporaryDirectory() as temporary:
+            place = Path(temporary) if chosen.keep is None else chosen.keep / name
+            if chosen.keep is None or not place.exists():
+                make(place, chosen.count)
+            measure(_OPEN, place)  # what the disk knows is known to all
+            runs = [measure(_OPEN, place) for _ in range(3)]
             best = min(runs, key=lambda run: run[3])  # type: ignore[arg-type,return-value]
-            walk = measure(_WALK, Path(place))
-            assert best[0] == name and best[1] == count, best
+            walk = measure(_WALK, place)
+            assert best[0] == name and best[1] == chosen.count, best
             wall, processor, memory = best[2:]
             print(f"{name:14} {wall:12.2f} {processor:12.2f} {memory:6.0f} {walk[3]:12.2f}")
 

@@ -1,20 +1,29 @@
 """What has been checked of each format, in and out: a Markdown table made from the tests' results.
 
-``python tests/benchmarks/format_table.py`` runs the tests named below once, opens the real samples
-of ``../shared/data``, and prints one row per format and exporter of the registries.  A number is
-how many tests passed (or real images were read); "-" is what nothing checks.  Below stands why
-something was skipped or is not checked.
+    python tests/benchmarks/format_table.py [-o FOLDER] [--packages FOLDER ...] [--measured FOLDER]
+
+runs the tests named below once, opens the real samples of ``../shared/data``, and prints one row
+per format and exporter of the registries.  A number is how many tests passed (or real images were
+read); "-" is what nothing checks.  Below stands why something was skipped or is not checked.  With
+``-o`` it measures the opening of large folders and the exports too and writes ``formats.md``.
+``--packages`` names folders of packages that readers outside of the tests' extra are installed in;
+what both have is taken from the running Python.  ``--measured`` names a folder with what the two
+benchmarks printed on a quiet machine, ``bench_opening.txt`` and ``bench_export.txt``.
 """
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import os
+import platform
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -30,6 +39,7 @@ REAL_IMAGES = 25
 BAD_INPUT = ("tests/contracts/test_bad_input.py", "tests/contracts/test_bad_annotations.py")
 FORMAT_TESTS = "tests/contracts/test_formats.py"
 EXPORT_TESTS = "tests/contracts/test_exporters.py"
+OTHER_READERS = "tests/contracts/test_other_readers.py"
 UNIT = "tests/unit/exporters"
 REAL = "tests/unit/datasets/test_format_real_samples.py"
 
@@ -50,7 +60,21 @@ ROUND_TRIPS = {
 }  # fmt: skip
 """Test, and which formats or exporters it sends out and in again; NAME is the format's name."""
 
+_THEIRS = f"{OTHER_READERS}::test_others_see_the_same_classes[NAME-"
 READERS = {
+    f"{_THEIRS}pillow": (
+        "Pillow", (
+            "ade20k", "ade20k-full", "anomaly", "bdd100k", "camvid", "cityscapes", "coco-panoptic",
+            "coco-stuff", "cvat-mask", "kitti", "loveda", "mapillary", "paired", "pascal-context",
+            "rgb", "rgbd", "voc", "x-anylabeling",
+        ),
+    ),
+    f"{_THEIRS}scipy": ("SciPy", ("coco-stuff-10k",)),
+    f"{_THEIRS}pycocotools": ("pycocotools", ("coco",)),
+    f"{_THEIRS}pyarrow": ("pyarrow", ("parquet",)),
+    f"{OTHER_READERS}::test_torchvision_sees_the_same_cityscapes": (
+        "torchvision", ("cityscapes",),
+    ),
     f"{UNIT}/test_coco.py::test_pycocotools_": ("pycocotools", ("coco-rle",)),
     f"{UNIT}/test_regions.py::test_masks_are_those_of_pycocotools": ("pycocotools", ("coco-rle",)),
     f"{UNIT}/test_coco.py::test_panopticapis_rule": ("panopticapi's rule", ("coco-panoptic",)),
@@ -70,6 +94,15 @@ READERS = {
     ),
     f"{UNIT}/test_voc.py::test_torchvision_opens_it": ("torchvision", ("voc",)),
     f"{UNIT}/test_png_exporters.py::test_colours_to_see": ("Pillow", ("color-png",)),
+    f"{UNIT}/test_png_exporters.py::test_indices_and_source_ids": ("Pillow", ("index-png",)),
+    f"{UNIT}/test_png_exporters.py::test_the_overlay_blends": ("Pillow", ("overlay-png",)),
+    f"{UNIT}/test_other_layouts.py::test_ade20k_counts_from_one": ("Pillow", ("ade20k",)),
+    f"{UNIT}/test_other_layouts.py::test_coco_stuffs_ids": ("Pillow", ("coco-stuff",)),
+    f"{UNIT}/test_other_layouts.py::test_mmseg_pairs_by_name": ("Pillow", ("mmseg",)),
+    f"{UNIT}/test_other_layouts.py::test_provenance": ("Pillow", ("corrected",)),
+    f"{UNIT}/test_other_layouts.py::test_supervisely_bitmaps": ("Pillow", ("supervisely",)),
+    f"{UNIT}/test_other_layouts.py::test_arrays": ("NumPy", ("numpy",)),
+    f"{UNIT}/test_scores_csv.py::test_pandas_reads": ("pandas", ("scores-csv",)),
     f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[voc-": ("Pillow", ("voc",)),
     f"{REAL}::test_every_class_has_as_many_pixels_as_the_files_say[ade20k-": (
         "Pillow", ("ade20k",),
@@ -83,6 +116,9 @@ READERS = {
 }  # fmt: skip
 """Test, who reads in it what we write or reads beside us what we read, and of which formats."""
 
+READ_BESIDE_US = (REAL, OTHER_READERS, f"{UNIT}/test_third_party.py::test_what_labelme_writes")
+"""Beginnings of the tests in which others read what we open, not what we wrote."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -93,16 +129,21 @@ class Result:
     reason: str = ""
 
 
-def run_tests() -> list[Result]:
+_PYTEST = "import sys; sys.path += sys.argv.pop(1).split('|'); import pytest; pytest.console_main()"
+"""Packages of other readers stand behind our own on the path."""
+
+
+def run_tests(packages: Sequence[Path]) -> list[Result]:
     """Run all tests of the table once and return how each ended."""
     chosen = {name.partition("::")[0] for name in (*ROUND_TRIPS, *READERS)}
     with tempfile.TemporaryDirectory() as place:
         report = Path(place) / "report.xml"
         command = [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+            sys.executable, "-c", _PYTEST, "|".join(str(folder.resolve()) for folder in packages),
+            "-q", "-p", "no:cacheprovider",
             f"--junitxml={report}", *BAD_INPUT, FORMAT_TESTS, EXPORT_TESTS, *sorted(chosen),
         ]  # fmt: skip
-        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if not report.is_file():
             raise SystemExit(done.stdout + done.stderr)
@@ -168,9 +209,8 @@ def readers(results: list[Result], name: str, files: Callable[[str], bool]) -> s
     by_reader: dict[str, list[Result]] = {}
     for beginning, (reader, names) in READERS.items():
         if name in names and files(beginning):
-            by_reader.setdefault(reader, []).extend(
-                matching(results, beginning.replace("NAME", name))
-            )
+            found = matching(results, beginning.replace("NAME", name))
+            by_reader.setdefault(reader, []).extend(found)
     return "; ".join(f"{reader} {cell(found)}" for reader, found in by_reader.items()) or "-"
 
 
@@ -229,7 +269,8 @@ NOTHING_TO_CHECK_WITH = (
     "Round trip - of an exporter: numpy, overlay-png and scores-csv are not made to be opened "
     "as a data set; their values are compared with the label maps by tests of their own.",
     "Third party -: no test lets another program read it; pixels are compared with what the "
-    "fixture or the export was made of.",
+    "fixture or the export was made of.  Pillow, SciPy, NumPy and pyarrow give stored values; the "
+    "tests hold what these mean, as the format's authors publish it.",
 )
 
 
@@ -239,43 +280,119 @@ def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> None:
-    """Print both tables."""
+def tables(results: list[Result], real: dict[str, str]) -> str:
+    """Return both tables and the remarks below them."""
     from segstudio.datasets.base import FORMATS
     from segstudio.exporters.base import EXPORTERS
 
-    results, real = run_tests(), real_samples()
     titles = ("opened", "fixture", "real sample", "round trip", "third party", "bad input")
-    rows = [
+    opened = table(
+        titles,
         (
-            name,
-            cell(about(results, FORMAT_TESTS, name)),
-            real.get(name, "-"),
-            cell(round_trips(results, name)),
-            readers(results, name, lambda test: test.startswith(REAL)),
-            cell([result for file in BAD_INPUT for result in about(results, file, name)]),
-        )
-        for name in FORMATS.names()
-    ]
-    print(table(titles, rows), end="\n\n")
-    titles = ("exported", "contract", "round trip", "third party")
-    print(
-        table(
-            titles,
             (
-                (
-                    name,
-                    cell(about(results, EXPORT_TESTS, name)),
-                    cell(round_trips(results, name)),
-                    readers(results, name, lambda test: not test.startswith(REAL)),
-                )
-                for name in EXPORTERS.names()
-            ),
-        )
+                name,
+                cell(about(results, FORMAT_TESTS, name)),
+                real.get(name, "-"),
+                cell(round_trips(results, name)),
+                readers(results, name, lambda test: test.startswith(READ_BESIDE_US)),
+                cell([result for file in BAD_INPUT for result in about(results, file, name)]),
+            )
+            for name in FORMATS.names()
+        ),
     )
-    print("\n".join(["", *reasons(results)]))
+    exported = table(
+        ("exported", "contract", "round trip", "third party"),
+        (
+            (
+                name,
+                cell(about(results, EXPORT_TESTS, name)),
+                cell(round_trips(results, name)),
+                readers(results, name, lambda test: not test.startswith(READ_BESIDE_US)),
+            )
+            for name in EXPORTERS.names()
+        ),
+    )
     outcomes = Counter(result.outcome for result in results)
-    print(f"\n{len(results)} tests: {', '.join(f'{n} {o}' for o, n in outcomes.items())}.")
+    counts = f"{len(results)} tests: {', '.join(f'{n} {o}' for o, n in outcomes.items())}."
+    remarks = "\n".join(f"- {line}" for line in (*reasons(results), counts))
+    return f"{opened}\n\n{exported}\n\n{remarks}\n"
+
+
+_PAGE = """# Formats in and out: what is checked
+
+Made on {date} by
+`{command}`
+(Python {python}, {cores} processors, {system}). A number is how many tests passed.
+
+- **fixture**: a tiny data set that the tests lay out is recognised, opened and read ({formats}).
+- **contract**: what every exporter has to do, from overwriting to naming losses ({exports}).
+- **real sample**: published images that were opened and read.
+- **round trip**: out and in again gives the same label map.
+- **third party**: who else reads the same, pixel for pixel.
+- **bad input**: damaged, hostile and odd files: one sentence each, the rest opens ({bad}).
+
+`segstudio list formats` and `segstudio list exporters` say what each format is.
+
+{tables}
+## Opening 100,000 samples
+
+`python tests/benchmarks/bench_opening.py`: the best of three, each in a fresh process; memory is
+what the samples take, `os.walk` only lists the same files.
+
+```text
+{opening}```
+
+## Exporting 1,000 label maps of CamVid's size
+
+`python tests/benchmarks/bench_export.py`: beside the plain loops people write, in the same run.
+
+```text
+{export}```
+"""
+
+
+def measured(name: str, earlier: Path | None) -> str:
+    """Return what a benchmark beside this file prints, and how busy the machine was before."""
+    if earlier is not None:
+        return (earlier / name).with_suffix(".txt").read_text(encoding="utf-8")
+    load = os.getloadavg()[0]
+    command = [sys.executable, str(Path(__file__).with_name(name))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return f"{done.stdout}\n(load average before: {load:.1f})\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print both tables, or write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, help="write formats.md into this folder")
+    parser.add_argument("--packages", type=Path, nargs="+", default=[])
+    parser.add_argument("--measured", type=Path, help="with what the benchmarks printed earlier")
+    chosen = parser.parse_args(arguments)
+    text = tables(run_tests(chosen.packages), real_samples())
+    if chosen.output is None:
+        print(text, end="")
+        return
+    words = ["-o", str(chosen.output)]
+    words += ["--packages", "FOLDER"] * bool(chosen.packages)
+    words += ["--measured", "FOLDER"] * bool(chosen.measured)
+    page = _PAGE.format(
+        date=datetime.date.today(),
+        command=shlex.join(["python", "tests/benchmarks/format_table.py", *words]),
+        python=platform.python_version(),
+        cores=os.cpu_count(),
+        system=platform.system(),
+        formats=f"`{FORMAT_TESTS}`",
+        exports=f"`{EXPORT_TESTS}`",
+        bad=", ".join(f"`{name}`" for name in BAD_INPUT),
+        tables=text,
+        opening=measured("bench_opening.py", chosen.measured),
+        export=measured("bench_export.py", chosen.measured),
+    )
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    (chosen.output / "formats.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,6 @@ import pyarrow.parquet
 import pytest
 import scipy.io
 from PIL import Image
-
-from segstudio.core.errors import SegStudioError
-from segstudio.datasets.base import FORMATS
 
 PICTURE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 HEIGHT, WIDTH = 10, 14
@@ -377,48 +373,3 @@ def layouts() -> dict[str, Maker]:
     """Functions that lay out a tiny dataset in a folder and return its number of samples."""
     makers = {name: thing for name, thing in globals().items() if name.startswith("make_")}
     return {name.removeprefix("make_").replace("_", "-"): make for name, make in makers.items()}
-
-
-def _is_sentence(error: Exception) -> bool:
-    """Return whether an error is one plain sentence that a person can be shown."""
-    text = str(error)
-    return bool(text) and text[-1] in ".?" and "\n" not in text and "Traceback" not in text
-
-
-def exercise_dataset(folder: Path, name: str) -> int:
-    """Open a folder in a format and read everything in it; return how many samples were read.
-
-    Whatever the files hold: what cannot be used is one sentence of ours, what can be used is what
-    it says it is, and nothing outside of the folder is touched.
-    """
-    entry = FORMATS.get(name)
-    assert 0 <= entry.sniff(folder) <= 1
-    try:
-        dataset = entry.open(folder)
-    except SegStudioError as error:
-        assert _is_sentence(error), error
-        return 0
-    root = os.path.realpath(folder)
-    read = 0
-    for sample in dataset.samples:
-        for path in (sample.image_path, sample.target_path):
-            assert path is None or os.path.realpath(path).startswith(root), path
-        try:
-            image = dataset.read_image(sample)
-            assert image.ndim == 3 and image.dtype == np.uint8
-            if sample.target_path is None or dataset.label_space is None:
-                continue
-            target = dataset.read_target(sample)
-        except SegStudioError as error:
-            assert _is_sentence(error), error
-            continue
-        assert target.shape == image.shape[:2]
-        dataset.label_space.check(target, "the target")
-        read += 1
-    return read
-
-
-@pytest.fixture(scope="session")
-def exercise() -> Callable[[Path, str], int]:
-    """See `exercise_dataset`."""
-    return exercise_dataset

@@ -96,6 +96,24 @@ def test_a_folder_is_listed_and_its_first_image_shown(start, dataset_folder: Pat
     assert window.actions_["run"].isEnabled()
 
 
+def test_what_was_overtaken_while_its_list_was_painted_is_not_shown(
+    start, dataset_folder: Path, tmp_path: Path, qtbot
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(dataset_folder / "images", other)
+    application = start(dataset_folder)
+    session, desk, samples = application.session, application.desk, application.window.samples
+    first, opened = session.dataset, []
+    application.browse.opened.connect(opened.append)
+    desk.clear()
+    application.browse._on_opened(first, "", dataset_folder, None)
+    assert samples.total == 4 and desk.sample_id == "", "the list comes before the image"
+    second = session.open_dataset(other)
+    application.browse._on_opened(second, "", other, None)
+    qtbot.waitUntil(lambda: desk.sample_id == "0.png", timeout=TIMEOUT)
+    assert opened == [second]
+
+
 def test_thumbnails_reach_the_list(application: Application, qtbot) -> None:
     model = application.window.samples
     qtbot.waitUntil(lambda: model.index(0).data(model.ThumbnailRole) is not None, timeout=TIMEOUT)

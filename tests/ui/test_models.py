@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QApplication, QListView, QWidget
 
 from segstudio.core.label_space import load_label_space
 from segstudio.core.types import Sample
-from segstudio.ui.models import NO_NUMBER
+from segstudio.ui.models import NO_NUMBER, images_text
 from segstudio.ui.models.image_scores import ImageRow, ImageScoreModel
 from segstudio.ui.models.jobs import JobsModel, JobView
 from segstudio.ui.models.legend import LegendModel
 from segstudio.ui.models.samples import SampleListModel
 from segstudio.ui.models.scores import ClassRow, ScoreTableModel
 from segstudio.ui.palettes import ClassColor
-from segstudio.ui.panels.samples import SamplesPanel
+from segstudio.ui.panels.samples import SamplesPanel, _SampleView
 
 
 def _samples(count: int) -> tuple[Sample, ...]:
@@ -36,6 +37,11 @@ def samples(qapp) -> SampleListModel:
     model.set_samples(_samples(4))
     model.set_scores({"town/000000": 0.5, "town/000001": None, "town/000003": 0.2})
     return model
+
+
+def test_one_image_is_one_image() -> None:
+    assert [images_text(count) for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert images_text(12345) == "12\u202f345 images"
 
 
 def test_sample_list_keeps_qts_contract(samples: SampleListModel, qtmodeltester) -> None:
@@ -196,3 +202,52 @@ def test_a_list_is_laid_out_without_asking_python_per_row(
     assert panel.view.currentIndex().row() == 999, "the selection follows its image"
     panel.step(1)
     assert panel.view.currentIndex().data(SampleListModel.SampleIdRole) == samples[3999].sample_id
+
+
+def test_data_that_changed_is_painted_and_not_laid_out(
+    samples: SampleListModel, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = []
+
+    def count(view: QListView) -> None:
+        laid_out.append(view)
+        QListView.doItemsLayout(view)
+
+    monkeypatch.setattr(_SampleView, "doItemsLayout", count, raising=False)
+    window = QWidget()  # offscreen, a window cannot have the least size that a panel has
+    window.resize(300, 300)
+    qtbot.addWidget(window)
+    panel = SamplesPanel(samples, window)
+    panel.resize(300, 300)
+    with qtbot.waitExposed(window):
+        window.show()
+    qtbot.waitUntil(lambda: bool(laid_out))
+    QApplication.processEvents()
+    laid_out.clear()
+    painted = _Painted(panel.view.viewport())
+    samples.set_status("town/000001", "failed")
+    qtbot.waitUntil(lambda: painted.count > 0)
+    samples.set_scores({})
+    painted.count = 0
+    qtbot.waitUntil(lambda: painted.count > 0)
+    assert not laid_out
+    samples.set_filter("0003")
+    qtbot.waitUntil(lambda: bool(laid_out))
+
+
+class _Painted(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False
+
+
+def test_the_samples_before_are_handed_out_to_be_freed(samples: SampleListModel) -> None:
+    before = [samples.sample_at(row) for row in range(4)]
+    assert samples.set_samples(_samples(2)) == before

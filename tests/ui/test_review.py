@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from segstudio.core.patch import MaskPatch
 from segstudio.core.types import BBox
 from segstudio.session.review_maps import RegionKind
+from segstudio.ui.actions import Actions
 from segstudio.ui.app import Application
 from segstudio.ui.dialogs.accept import AcceptDialog
 from segstudio.ui.models.sample_filter import SampleFilter, parse_filter
-from segstudio.ui.panels.review import clock
+from segstudio.ui.panels.review import ReviewStrip, clock
 
 TIMEOUT = 10_000
 IDS = [f"images/{number}.png" for number in range(4)]
@@ -280,6 +282,19 @@ def test_the_filter_menu_writes_into_the_field(application: Application, qtbot) 
     assert panel.search.text() == "images class:sky"
     choose("Show all images")
     assert panel.search.text() == ""
+
+
+def test_every_state_has_a_shape_in_the_strip(qapp) -> None:
+    strip = ReviewStrip(Actions())
+    shapes = {}
+    for status in ("new", "predicted", "in progress", "corrected", "checked", "flagged"):
+        strip.set_state(status)
+        picture = strip._mark.grab().toImage().convertToFormat(QImage.Format.Format_ARGB32)
+        shapes[status] = bytes(picture.constBits())
+    drawn = [len(set(np.frombuffer(shape, np.uint32))) > 1 for shape in shapes.values()]
+    assert all(drawn), "nothing is drawn for a state"
+    assert shapes["new"] == shapes["predicted"] and len(set(shapes.values())) == 5
+    assert strip.state.text() == "Flagged"
 
 
 def test_clock() -> None:

@@ -31,13 +31,26 @@ class Fill(EditingTool):
 
         contiguous: bool = option(True, "Stop where the class ends; else fill it everywhere.")
         diagonal: bool = option(False, "Let the paint run through corners of pixels.")
+        tolerance: int = option(
+            0,
+            "How many of the model's first choices count beside the map: 1 also runs through "
+            "pixels predicted as the class clicked, 2 through those whose runner-up it is.",
+            minimum=0,
+            maximum=2,
+        )
 
     def is_slow(self, options: Any) -> bool:
         """Return True: a region can be as large as the image."""
         return True
 
     def stroke(self, view: ToolView, event: PointerEvent) -> StrokeGenerator:
-        """Fill once, at the press."""
+        """Fill once, at the press.
+
+        Raises
+        ------
+        ToolError
+            When the tolerance asks for the prediction or its runner-up, and there is none.
+        """
         yield _filled(view, event)
 
 
@@ -46,7 +59,10 @@ def _filled(view: ToolView, event: PointerEvent) -> MaskPatch | None:
     if pixel is None:
         return None
     value = painted_class(view, event)
-    same = view.label_map == view.label_map[pixel]
+    clicked = view.label_map[pixel]
+    same = view.label_map == clicked
+    for name in ("prediction", "runner_up")[: view.options.tolerance]:
+        same |= view.need_layer(name) == clicked
     if not view.options.contiguous:
         return view.patch_where(same, BBox(0, 0, view.height, view.width), value)
     box, reached = flooded(same, *pixel, diagonal=view.options.diagonal)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from PySide6.QtCore import QEvent, QPointF, QRect, Qt, Signal
-from PySide6.QtGui import (
-    QColor,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDropEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-)
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtGui import QColor, QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QGraphicsItem, QStackedLayout, QWidget
 
 from segstudio.core.errors import UnknownNameError, UsageError
 from segstudio.core.types import BBox, Image, Mask
 from segstudio.ui.canvas.brush_preview import BrushPreview, BrushShape
+from segstudio.ui.canvas.drop_frame import DropFrame
 from segstudio.ui.canvas.empty_state import EmptyState
 from segstudio.ui.canvas.layers import Overlay, PhotoLayer
 from segstudio.ui.canvas.pointer_input import Interaction, PointerInput
@@ -57,6 +51,8 @@ class ImageCanvas(QWidget):
         Press, every move, release or cancel of a stroke, in "paint".
     brush_size_step : Signal(int)
         Notches that the wheel turned with Alt held; positive is larger.
+    hand_changed : Signal()
+        What the left button does, or the brush at the cursor, is another.
     link_activated : Signal(str)
         Target of a link of the empty canvas.
     paths_dropped : Signal(list of Path)
@@ -69,6 +65,7 @@ class ImageCanvas(QWidget):
     clicked = Signal(int, int)
     pointer = Signal(object)
     brush_size_step = Signal(int)
+    hand_changed = Signal()
     link_activated = Signal(str)
     paths_dropped = Signal(list)
 
@@ -82,7 +79,7 @@ class ImageCanvas(QWidget):
         self._brush: tuple[float, BrushShape] | None = None
         self._preview = BrushPreview()
         self._outline = RegionOutline()
-        self._drop_frame = _DropFrame(self)
+        self._drop_frame = DropFrame(self)
         self._view.add_layer_item(self._photo.item, 0.0)
         self._view.addItem(self._preview)
         self._view.add_layer_item(self._outline, 1e5)
@@ -242,15 +239,12 @@ class ImageCanvas(QWidget):
         self._view.follow(state)
 
     def link_view(self, other: ImageCanvas) -> None:
-        """Move and zoom together with another canvas from now on."""
+        """Move and zoom together with another canvas from now on, and do what its pointer does."""
         self.set_view_state(other.view_state)
         self.view_changed.connect(other.set_view_state)
         other.view_changed.connect(self.set_view_state)
-
-    def unlink_view(self, other: ImageCanvas) -> None:
-        """Take `link_view` back."""
-        self.view_changed.disconnect(other.set_view_state)
-        other.view_changed.disconnect(self.set_view_state)
+        other.hand_changed.connect(partial(self._take_hand, other))
+        self._take_hand(other)
 
     def image_position(self, point: QPointF) -> tuple[float, float]:
         """Return the image (row, col) at a point of the widget."""
@@ -276,6 +270,7 @@ class ImageCanvas(QWidget):
             Drag the image, or emit `pointer`.  The middle button and Space always drag it.
         """
         self._input.set_interaction(interaction)
+        self.hand_changed.emit()
 
     def set_brush_preview(self, diameter: float | None, shape: BrushShape = "circle") -> None:
         """Show the brush's outline at the cursor, in "paint".
@@ -290,6 +285,7 @@ class ImageCanvas(QWidget):
         self._brush = None if diameter is None else (diameter, shape)
         self._resize_preview()
         self._show_cursor()
+        self.hand_changed.emit()
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -302,6 +298,10 @@ class ImageCanvas(QWidget):
         self._input.moved.connect(self._move_preview)
         self._input.cursor_changed.connect(self._show_cursor)
         self._empty.link_activated.connect(self.link_activated)
+
+    def _take_hand(self, other: ImageCanvas) -> None:
+        self.set_interaction(other.interaction)
+        self.set_brush_preview(*other._brush or (None,))
 
     def _on_view_changed(self, state: ViewState) -> None:
         self._resize_preview()
@@ -373,22 +373,3 @@ class ImageCanvas(QWidget):
         if paths:
             event.acceptProposedAction()
             self.paths_dropped.emit(paths)
-
-
-class _DropFrame(QWidget):
-    """A frame in the accent colour: let go and it is opened."""
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hide()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        color = self.palette().highlight().color()
-        painter.setPen(QPen(color, 3))
-        color.setAlpha(28)
-        painter.setBrush(color)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.drawRoundedRect(QRect(self.rect()).adjusted(8, 8, -9, -9), 8, 8)
-        painter.end()

@@ -14,7 +14,8 @@ from segstudio.core.palette import Color
 from segstudio.core.types import BBox, LabelMap
 from segstudio.ui.canvas.colormaps import color_map, look_up, premultiplied
 from segstudio.ui.canvas.layers import Overlay
-from segstudio.ui.canvas.raster import Pixels, Render, halve
+from segstudio.ui.canvas.raster import Pixels
+from segstudio.ui.canvas.sampling import averaged, edges, thinned
 
 __all__ = [
     "ERROR_COLOR",
@@ -156,6 +157,16 @@ class LabelOverlay(Overlay):
         self._labels = None
         super().clear()
 
+    def mirror(self, other: LabelOverlay) -> None:
+        """Show the label map of another layer as it does; neither is copied."""
+        self._colors, self._hidden = other._colors, other._hidden
+        self._solo, self._highlight = other._solo, other._highlight
+        self.mode, self.opacity = other.mode, other.opacity
+        if other._labels is None:
+            self.clear()
+        else:
+            self.set_labels(other._labels)
+
     def _restyle(self) -> None:
         self._build_tables()
         self._recolor()
@@ -176,12 +187,12 @@ class LabelOverlay(Overlay):
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._labels is not None
         if self._mode is LabelMode.FILL:
-            _averaged(self._fill, self._labels.shape, level, box, out)
+            averaged(self._fill, self._labels.shape, level, box, out)
             return
         # Far views take every 2nd, 4th, ... label, so that an outline is always one pixel wide.
-        labels = _thinned(self._labels, level)
+        labels = thinned(self._labels, level)
         part = labels[box.slices]
-        edge = np.empty(0, bool) if self._mode is LabelMode.PATTERN else _edges(labels, box)
+        edge = np.empty(0, bool) if self._mode is LabelMode.PATTERN else edges(labels, box)
         look_up(self._table, part, out)
         if self._mode is LabelMode.PATTERN:
             lines = np.empty(part.shape, np.uint32)
@@ -194,7 +205,7 @@ class LabelOverlay(Overlay):
 
     def _fill(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._labels is not None
-        look_up(self._table, _thinned(self._labels, level)[box.slices], out)
+        look_up(self._table, thinned(self._labels, level)[box.slices], out)
 
     def _affected(self, box: BBox) -> BBox:
         if self._mode in (LabelMode.FILL, LabelMode.PATTERN):
@@ -206,43 +217,6 @@ class LabelOverlay(Overlay):
         if self._mode is LabelMode.OUTLINE:
             return 1.0 - (1.0 - self.opacity) ** 2
         return self.opacity
-
-
-def _thinned(data: NDArray[Any], level: int) -> NDArray[Any]:
-    """Return every 2^level-th row and column of a map: its view from afar."""
-    step = 1 << level
-    return data[::step, ::step] if level else data
-
-
-def _averaged(render: Render, shape: tuple[int, ...], level: int, box: BBox, out: Pixels) -> None:
-    """Render a box as the mean of the four pixels of the level below it.
-
-    One level down is enough to keep borders from jumping, and costs the same at every level.
-    """
-    if level == 0:
-        render(0, box, out)
-        return
-    step = 1 << (level - 1)
-    fine = BBox(2 * box.top, 2 * box.left, 2 * box.bottom, 2 * box.right)
-    fine = fine.clipped(-(-shape[0] // step), -(-shape[1] // step))
-    below = np.empty((fine.height, fine.width), np.uint32)
-    render(level - 1, fine, below)
-    halve(below, out)
-
-
-def _edges(labels: LabelMap, box: BBox) -> NDArray[np.bool_]:
-    """Return where in ``box`` a pixel's class differs from one of its four neighbours'."""
-    around = BBox(box.top - 1, box.left - 1, box.bottom + 1, box.right + 1).clipped(*labels.shape)
-    part = labels[around.slices]
-    edge = np.zeros(part.shape, np.bool_)
-    down = part[1:] != part[:-1]
-    edge[1:] |= down
-    edge[:-1] |= down
-    across = part[:, 1:] != part[:, :-1]
-    edge[:, 1:] |= across
-    edge[:, :-1] |= across
-    top, left = box.top - around.top, box.left - around.left
-    return edge[top : top + box.height, left : left + box.width]
 
 
 class ScalarOverlay(Overlay):
@@ -300,6 +274,14 @@ class ScalarOverlay(Overlay):
         same, self._values = values is self._values, values
         self._refill(height, width, same=same)
 
+    def mirror(self, other: ScalarOverlay) -> None:
+        """Show the map of another layer as it does; it is not copied."""
+        self.colormap, self.opacity = other.colormap, other.opacity
+        if other._values is None:
+            self.clear()
+        else:
+            self.set_values(other._values)
+
     def clear(self) -> None:
         """Forget the map; settings stay."""
         self._values = None
@@ -310,11 +292,11 @@ class ScalarOverlay(Overlay):
 
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._values is not None
-        _averaged(self._shade, self._values.shape, level, box, out)
+        averaged(self._shade, self._values.shape, level, box, out)
 
     def _shade(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._values is not None
-        look_up(self._table, _thinned(self._values, level)[box.slices], out)
+        look_up(self._table, thinned(self._values, level)[box.slices], out)
 
 
 class ErrorOverlay(Overlay):
@@ -364,6 +346,14 @@ class ErrorOverlay(Overlay):
         self._ignore_index = ignore_index
         self._refill(height, width, same=same)
 
+    def mirror(self, other: ErrorOverlay) -> None:
+        """Show the errors that another layer shows; the maps are not copied."""
+        self.opacity = other.opacity
+        if other._target is None or other._prediction is None:
+            self.clear()
+        else:
+            self.set_maps(other._target, other._prediction, ignore_index=other._ignore_index)
+
     def clear(self) -> None:
         """Forget the maps; settings stay."""
         self._target = self._prediction = None
@@ -374,12 +364,12 @@ class ErrorOverlay(Overlay):
 
     def _render(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._target is not None
-        _averaged(self._mark, self._target.shape, level, box, out)
+        averaged(self._mark, self._target.shape, level, box, out)
 
     def _mark(self, level: int, box: BBox, out: Pixels) -> None:
         assert self._target is not None and self._prediction is not None
-        target: NDArray[Any] = _thinned(self._target, level)[box.slices]
-        wrong = target != _thinned(self._prediction, level)[box.slices]
+        target: NDArray[Any] = thinned(self._target, level)[box.slices]
+        wrong = target != thinned(self._prediction, level)[box.slices]
         counts = target != self._ignore_index
         rows = np.arange(box.top, box.bottom, dtype=np.uint32)[:, None]
         cols = np.arange(box.left, box.right, dtype=np.uint32)[None, :]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QFileDialog
 
 from segstudio.checkpoints.readers import checkpoint_suffixes
@@ -22,9 +23,16 @@ from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.formats import FormatsController, has_unnamed_colors
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models import images_text
 from segstudio.ui.thumbnails import ThumbnailLoader
 
 __all__ = ["BrowseController"]
+
+_PAINTED_MS = 5
+"""After so long the event loop has painted; 0 would come before."""
+
+_FREED_AT_ONCE = 2000
+"""Samples, in less than a millisecond."""
 
 
 class BrowseController(QObject):
@@ -153,7 +161,8 @@ class BrowseController(QObject):
     def _on_opened(self, dataset: Dataset, how: str, path: Path, format: str | None) -> None:
         window, settings = self._window, self._session.settings
         self._thumbnails.clear()
-        window.samples.set_samples(dataset.samples, dataset.places)
+        before = window.samples.set_samples(dataset.samples, dataset.places)
+        self._tasks.start("free", partial(_free, before), _nothing)
         title = dataset.title or dataset.root.name
         window.set_dataset_title(title, dataset.root)
         window.actions_["run"].setEnabled(True)
@@ -166,6 +175,14 @@ class BrowseController(QObject):
         except SegStudioError as error:
             window.show_notice("settings", str(error), kind="warning")
         self._tasks.start("statuses", self._session.statuses, window.samples.set_statuses)
+        # The list is painted before the rest, which would make it one long event with it.
+        QTimer.singleShot(_PAINTED_MS, self, lambda: self._show_opened(dataset))
+
+    def _show_opened(self, dataset: Dataset) -> None:
+        """Show the runs and the first sample of a data set that is listed."""
+        if self._session.dataset is not dataset:
+            return  # another was opened meanwhile
+        window = self._window
         before = self._desk.run
         self._desk.refresh_runs()
         if self._desk.run == before:  # nobody was told yet, but the scores are another dataset's
@@ -208,7 +225,7 @@ class BrowseController(QObject):
                 ],
             )
             return
-        parts = [f"{len(dataset):,} images".replace(",", "\u202f")]
+        parts = [images_text(len(dataset))]
         if dataset.splits:
             parts.append(", ".join(dataset.splits))
         if dataset.label_space is not None:
@@ -251,3 +268,13 @@ class BrowseController(QObject):
 
     def _start_folder(self) -> str:
         return str(self._session.settings.get("last", ""))
+
+
+def _free(samples: list[Sample]) -> None:
+    """Free samples, in steps between which other threads go on; runs in a thread."""
+    while samples:
+        del samples[-_FREED_AT_ONCE:]
+
+
+def _nothing(_: None) -> None:
+    """Take an answer without content."""

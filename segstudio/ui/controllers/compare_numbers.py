@@ -18,7 +18,7 @@ from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
-from segstudio.ui.models import number, share
+from segstudio.ui.models import images_text, number, share
 from segstudio.ui.models.compare import ComparedImageRow, signed
 from segstudio.ui.models.legend import short_name
 from segstudio.ui.palettes import ClassColor
@@ -203,7 +203,7 @@ def _summary(comparison: Comparison, agreement: tuple[Agreement, bool] | None) -
     parts = [
         f"mIoU {number(first, 3)} {arrow} {number(second, 3)}",
         f"{signed(second - first, 3)}  [{low}, {high}]",
-        f"{comparison.scored} images",
+        images_text(comparison.scored),
     ]
     if agreement is not None and agreement[0].labelled:
         counted, turned = agreement

@@ -21,6 +21,7 @@ from segstudio.ui.controllers.mapping import MappingController
 from segstudio.ui.controllers.predict import PredictController
 from segstudio.ui.controllers.tasks import SessionBridge, Tasks, sentence
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models import images_text
 from segstudio.ui.models.ood import CategoryRow
 from segstudio.ui.palettes import ClassColor
 
@@ -175,7 +176,7 @@ class OodController(QObject):
         categories = found.result.categories
         title = (
             f"{categories.source.name} seen as {categories.target.name} by {found.mapping}  ·  "
-            f"{found.result.samples} images  ·  Enter lists a category's images"
+            f"{images_text(found.result.samples)}  ·  Enter lists a category's images"
         )
         panel.set_rows(rows, found.problem or title)
         self._show_entropy(found.result)

@@ -13,6 +13,7 @@ from segstudio.ui.controllers.desk import Desk
 from segstudio.ui.controllers.tasks import SessionBridge
 from segstudio.ui.dialogs.run import ModelChoice, RunDialog
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models import images_text
 from segstudio.ui.models.catalogue import best_miou, network_titles, short_title
 from segstudio.ui.models.jobs import JobView
 
@@ -185,7 +186,8 @@ class PredictController(QObject):
             if state.failed:
                 window.show_notice(
                     "run",
-                    f"{state.failed} of {state.total} images failed; the Jobs panel says why.",
+                    f"{state.failed} of {images_text(state.total)} failed; the Jobs panel says "
+                    "why.",
                     kind="warning",
                 )
 

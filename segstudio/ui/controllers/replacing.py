@@ -21,6 +21,7 @@ from segstudio.ui.controllers.edit import EditController
 from segstudio.ui.controllers.tasks import Tasks, sentence
 from segstudio.ui.dialogs.replace_class import ReplaceChoice, ReplaceClassDialog, ReplaceRow
 from segstudio.ui.main_window import MainWindow
+from segstudio.ui.models import images_text
 
 __all__ = ["ReplaceController"]
 
@@ -67,9 +68,9 @@ class ReplaceController(QObject):
             )
             return
         listed, everything = len(self._listed()), len(dataset.samples)
-        images = [(_ALL, f"All {everything:,} images")]
+        images = [(_ALL, f"All {images_text(everything)}")]
         if listed != everything:
-            images.insert(0, (_LISTED, f"The {listed:,} images in the list"))
+            images.insert(0, (_LISTED, f"The {images_text(listed)} in the list"))
         runs = [record.run for record in self._session.runs()]
         active = min(self._window.legend.active, len(space) - 1)
         self.dialog = dialog = ReplaceClassDialog(

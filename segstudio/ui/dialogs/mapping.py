@@ -117,6 +117,7 @@ class MappingDialog(QDialog):
             style="heading",
         )
         head = QHBoxLayout()
+        title.setWordWrap(True)  # the titles of two label spaces can be long
         head.addWidget(title, 1)
         head.addWidget(self.start_from)
         load, save = QPushButton("Load…"), QPushButton("Save")
@@ -298,7 +299,8 @@ class MappingDialog(QDialog):
         self.summary.setText(problem or f"{text}.")
         self.use.setEnabled(not problem)
         ideas = model.open_suggestions
-        self.accept_all.setText(f"Accept {ideas} suggestion{'s' if ideas != 1 else ''}")
+        counted = f"{ideas} " if ideas else ""
+        self.accept_all.setText(f"Accept {counted}suggestion{'s' if ideas != 1 else ''}")
         self.accept_all.setEnabled(ideas > 0)
         self._show_targets()
 

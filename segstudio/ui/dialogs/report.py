@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from segstudio.ui.models import images_text
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import label
 from segstudio.ui.widgets.frames import dialog_layout
@@ -54,7 +55,7 @@ class ReportDialog(QDialog):
         self._runs.setMaximumHeight(22 * GRID)
         self._runs.setSpacing(3)
         for name, count in runs:
-            item = QListWidgetItem(f"{name}   ({count} images)")
+            item = QListWidgetItem(f"{name}   ({images_text(count)})")
             item.setData(_RunRole, name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             checked = name == chosen or not chosen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NO_NUMBER", "count_text", "duration", "number", "share", "size_text"]
+__all__ = ["NO_NUMBER", "count_text", "duration", "images_text", "number", "share", "size_text"]
 
 NO_NUMBER = "\N{EN DASH}"
 """What stands where a number does not exist."""
@@ -27,6 +27,11 @@ def count_text(count: int | None) -> str:
     if count is None:
         return NO_NUMBER
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.0f} k"
+
+
+def images_text(count: int) -> str:
+    """Return a number of images in words: ``1 image``, ``12\u202f345 images``."""
+    return f"{count:,} image{'s' * (count != 1)}".replace(",", "\u202f")
 
 
 def size_text(size: int | None) -> str:

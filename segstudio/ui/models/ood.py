@@ -18,6 +18,8 @@ Index = QModelIndex | QPersistentModelIndex
 
 NO_CLASS = "out of the label space"
 
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+
 
 @dataclass(frozen=True, slots=True)
 class CategoryRow:
@@ -65,6 +67,7 @@ class CategoryTableModel(RowTable[CategoryRow]):
         "Entropy",
         "Wrong and sure",
     )
+    _words = (MODEL, BECOMES, TAKEN)
     hints = (
         "Of the ground truth",
         "",
@@ -92,6 +95,14 @@ class CategoryTableModel(RowTable[CategoryRow]):
             share(entry.confident),
         )[column]
 
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return a column's title, above words as they stand; see `RowTable`."""
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in self._words:
+            return _LEFT
+        return super().headerData(section, orientation, role)
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
         if index.isValid() and index.row() < len(self._rows):
@@ -104,10 +115,6 @@ class CategoryTableModel(RowTable[CategoryRow]):
                 if column == self.BECOMES:
                     return "; ".join(entry.mapped_to) or NO_CLASS
                 return self.value(index.row(), column) if column == self.TAKEN else None
-            if role == Qt.ItemDataRole.TextAlignmentRole and column in (
-                self.MODEL,
-                self.BECOMES,
-                self.TAKEN,
-            ):
-                return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+            if role == Qt.ItemDataRole.TextAlignmentRole and column in self._words:
+                return _LEFT
         return super().data(index, role)

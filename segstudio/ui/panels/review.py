@@ -235,7 +235,8 @@ class ReviewStrip(QWidget):
     def set_state(self, status: str) -> None:
         """Show the state of the image, as the list of images has it."""
         state = "untouched" if status in ("new", "predicted") else status
-        self._mark.set_status(status)
+        # An image without a prediction has no shape in the list, but here a gap would stand.
+        self._mark.set_status("predicted" if state == "untouched" else status)
         self.state.setText(STATE_TITLES.get(state, state.capitalize()))
 
     def set_comment(self, comment: str, *, wanted: bool) -> None:

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from segstudio.ui.models import number
+from segstudio.ui.models import images_text, number
 from segstudio.ui.models.image_scores import ImageScoreModel
 from segstudio.ui.models.scores import ScoreTableModel
 from segstudio.ui.theme import GRID
@@ -189,7 +189,7 @@ class ScoresPanel(QWidget):
         images = self._images
         self.histogram.set_scores(images.mious)
         shown, total = images.rowCount(), images.total
-        self._shown.setText(f"{shown} of {total}" if shown != total else f"{total} images")
+        self._shown.setText(f"{shown} of {total}" if shown != total else images_text(total))
         self.as_list.setVisible(0 < shown < total)
 
     def _on_list(self) -> None:

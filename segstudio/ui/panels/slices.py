@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from segstudio.ui.models import images_text
 from segstudio.ui.models.slices import SliceRow, SliceTableModel
 from segstudio.ui.theme import GRID
 from segstudio.ui.widgets.basic import ElidedLabel, label
@@ -175,8 +176,8 @@ class SlicesPanel(QWidget):
         self._model.set_rows(rows)
         noun = "slice" if len(rows) == 1 else "slices"
         self.readout.set_text(
-            f"{len(rows)} {noun} of {whole.samples} images  ·  all: mIoU {whole.miou:.2f}, pixel "
-            f"accuracy {whole.accuracy:.2f}  ·  a row selects its images"
+            f"{len(rows)} {noun} of {images_text(whole.samples)}  ·  all: mIoU {whole.miou:.2f}, "
+            f"pixel accuracy {whole.accuracy:.2f}  ·  a row selects its images"
         )
         self._pages.setCurrentIndex(1)
 

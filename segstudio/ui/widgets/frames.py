@@ -37,4 +37,5 @@ def message_label() -> QLabel:
     message = label(style="muted")
     message.setAlignment(Qt.AlignmentFlag.AlignCenter)
     message.setWordWrap(True)
+    message.setMargin(2 * GRID)
     return message

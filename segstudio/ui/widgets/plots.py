@@ -14,7 +14,7 @@ from segstudio.ui.theme import GRID, theme
 
 __all__ = ["EntropyPlot", "Plot", "ReliabilityPlot", "SparsificationPlot"]
 
-_LEFT, _TOP, _BOTTOM = 40, 28, 36
+_LEFT, _TOP, _BOTTOM = 48, 28, 36
 _BINS = 64
 _NEAR = 8  # pixels from a line that the pointer takes
 

@@ -24,3 +24,9 @@ def put(tmp_path: Path) -> Put:
         return path
 
     return write
+
+
+@pytest.fixture
+def image(put: Put) -> Callable[[str], Path]:
+    """Return a function that writes a black photograph, 30 pixels high and 40 wide."""
+    return lambda name: put(name, np.zeros((30, 40, 3), np.uint8))

@@ -156,6 +156,29 @@ def test_model_wand_wants_the_same_classes_and_a_like_entropy() -> None:
     assert reach(tolerance=0, runner_up=False, contiguous=False) == 30
 
 
+def test_fill_with_a_tolerance_runs_through_what_the_model_also_holds_for_the_class() -> None:
+    label_map = np.zeros((10, 60), np.uint8)
+    label_map[:, 20:] = 1  # painted, or mistaken by the model
+    prediction, runner_up = label_map.copy(), np.full_like(label_map, 2)
+    prediction[:, 20:30] = 0
+    runner_up[:, 30:40] = 0
+    runner_up[:, 50:] = 0
+    layers = {"prediction": prediction, "runner_up": runner_up}
+
+    def columns(known: dict[str, Any], **options: Any) -> list[int]:
+        around = Surroundings(layers=known)
+        after = use("fill", label_map, [(5.0, 5.0)], around=around, **options)
+        assert ((after == 3).all(0) == (after == 3).any(0)).all()
+        return list(np.flatnonzero((after == 3).any(0)))
+
+    assert columns({}) == list(range(20)), "the map alone needs no model"
+    assert columns(layers, tolerance=1) == list(range(30))
+    assert columns(layers, tolerance=2) == list(range(40))
+    assert columns(layers, tolerance=2, contiguous=False) == [*range(40), *range(50, 60)]
+    with pytest.raises(ToolError, match="runner"):
+        columns({"prediction": prediction}, tolerance=2)
+
+
 def test_superpixel_brush_paints_what_it_touches_once(ring: np.ndarray) -> None:
     image = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
     segments = find_segments(image, BBox(5, 5, 35, 45), size=8, compactness=30)

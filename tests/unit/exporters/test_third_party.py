@@ -155,6 +155,8 @@ def test_label_studios_own_decoder_gives_the_regions(tmp_path: Path) -> None:
         assert np.array_equal(found, entry.read_label_map())
 
 
+# pycocotools 2.0.11, with which it reads run lengths, has an __array__ of before numpy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize(
     ("name", "form"),
     [
