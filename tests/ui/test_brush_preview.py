@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPointF
 from PySide6.QtGui import QCursor, QEnterEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from segstudio.ui.canvas.image_canvas import ImageCanvas
@@ -61,6 +62,8 @@ def test_the_outline_stays_at_the_cursor_when_panels_come_and_go(
     viewport, preview = canvas._view.viewport(), canvas._preview
     place = QPointF(300.0, 90.0)
     resting = viewport.mapToGlobal(place.toPoint())
+    # Qt itself tells the cursor's place again when widgets move: not that of a test before.
+    QTest.mouseMove(viewport, place.toPoint())
     monkeypatch.setattr(QCursor, "pos", lambda: resting)
     monkeypatch.setattr(viewport, "underMouse", lambda: True)
     QCoreApplication.sendEvent(viewport, QEnterEvent(place, place, place))
