@@ -9,20 +9,49 @@ from torch import Tensor
 
 from segstudio.architectures._base import StateDict
 
-__all__ = [
-    "HUGGINGFACE_FIRST",
-    "MMSEGMENTATION_FIRST",
-    "NVLABS_FIRST",
-    "from_huggingface",
-    "from_mmsegmentation",
-    "from_nvlabs",
-]
+__all__ = ["FIRST_STAGE", "HEADS", "LANDMARKS", "TRANSLATIONS"]
 
-MMSEGMENTATION_FIRST = "backbone.layers.0.0.projection.weight"
-HUGGINGFACE_FIRST = "segformer.encoder.patch_embeddings.0.proj.weight"
-NVLABS_FIRST = "backbone.patch_embed1.proj.weight"
+_MMSEGMENTATION_FIRST = "backbone.layers.0.0.projection.weight"
+_HUGGINGFACE_FIRST = "segformer.encoder.patch_embeddings.0.proj.weight"
+_NVLABS_FIRST = "backbone.patch_embed1.proj.weight"
 """The authors' own files: https://github.com/NVlabs/SegFormer."""
 
+LANDMARKS = {
+    "segstudio": (
+        "stages.0.embed.proj.weight",
+        r"stages\.(\d)\.blocks\.(\d+)\.norm1\.weight",
+        "head.project.0.0.weight",
+        "head.fuse.0.weight",
+        "head.classify.weight",
+    ),
+    "mmsegmentation": (
+        _MMSEGMENTATION_FIRST,
+        r"backbone\.layers\.(\d)\.1\.(\d+)\.norm1\.weight",
+        "decode_head.convs.0.conv.weight",
+        "decode_head.fusion_conv.conv.weight",
+        "decode_head.conv_seg.weight",
+    ),
+    "huggingface": (
+        _HUGGINGFACE_FIRST,
+        r"segformer\.encoder\.block\.(\d)\.(\d+)\.layer_norm_1\.weight",
+        "decode_head.linear_c.0.proj.weight",
+        "decode_head.linear_fuse.weight",
+        "decode_head.classifier.weight",
+    ),
+    "nvlabs": (
+        _NVLABS_FIRST,
+        r"backbone\.block(\d)\.(\d+)\.norm1\.weight",
+        "decode_head.linear_c1.proj.weight",
+        "decode_head.linear_fuse.conv.weight",
+        "decode_head.linear_pred.weight",
+    ),
+}
+"""First weight, a block's first norm (stage, block), first projection, fusion, classifier of each
+layout."""
+HEADS = {"mmsegmentation": "mmseg", "nvlabs": "authors"}
+"""Head of a layout's files where it is not Hugging Face's."""
+FIRST_STAGE = {"nvlabs": 1}
+"""What a layout numbers the first stage with where it is not 0."""
 _MMSEG_NAMES = (
     (r"backbone\.layers\.(\d)\.0\.(projection|norm)", r"stages.\1.embed.\2"),
     (r"(.+\.)projection", r"\1proj"),
@@ -88,7 +117,7 @@ def _translate(key: str, names: tuple[tuple[str, str], ...]) -> str:
     return key
 
 
-def from_mmsegmentation(state_dict: StateDict) -> dict[str, Tensor]:
+def _from_mmsegmentation(state_dict: StateDict) -> dict[str, Tensor]:
     """Rename; unpack query, key and value; feed-forward parts are 1 x 1 convolutions there."""
     found: dict[str, Tensor] = {}
     for key, value in state_dict.items():
@@ -108,7 +137,7 @@ def from_mmsegmentation(state_dict: StateDict) -> dict[str, Tensor]:
     return found
 
 
-def from_huggingface(state_dict: StateDict) -> dict[str, Tensor]:
+def _from_huggingface(state_dict: StateDict) -> dict[str, Tensor]:
     """Rename; join key and value; the head's maps are concatenated coarse to fine there."""
     found: dict[str, Tensor] = {}
     for key, value in state_dict.items():
@@ -126,7 +155,7 @@ def from_huggingface(state_dict: StateDict) -> dict[str, Tensor]:
     return found
 
 
-def from_nvlabs(state_dict: StateDict) -> dict[str, Tensor]:
+def _from_nvlabs(state_dict: StateDict) -> dict[str, Tensor]:
     """Rename; the head is laid out as Hugging Face's, which was made from it."""
     found: dict[str, Tensor] = {}
     for key, value in state_dict.items():
@@ -150,3 +179,11 @@ def _head_part(name: str, value: Tensor) -> Tensor:
     if re.fullmatch(r"head\.project\.\d\.0\.weight", name):
         return value[..., None, None]
     return value
+
+
+TRANSLATIONS = {
+    _MMSEGMENTATION_FIRST: _from_mmsegmentation,
+    _HUGGINGFACE_FIRST: _from_huggingface,
+    _NVLABS_FIRST: _from_nvlabs,
+}
+"""What turns a layout into ours, by the tensor that only it has."""

@@ -31,12 +31,10 @@ from segstudio.architectures._base import (
     StateDict,
 )
 from segstudio.architectures._segformer_layouts import (
-    HUGGINGFACE_FIRST,
-    MMSEGMENTATION_FIRST,
-    NVLABS_FIRST,
-    from_huggingface,
-    from_mmsegmentation,
-    from_nvlabs,
+    FIRST_STAGE,
+    HEADS,
+    LANDMARKS,
+    TRANSLATIONS,
 )
 from segstudio.core.options import option
 from segstudio.core.preprocessing import Preprocessing
@@ -314,12 +312,9 @@ class SegFormer(SegmentationNetwork):
     @classmethod
     def rename_keys(cls, state_dict: StateDict) -> dict[str, Tensor]:
         """Understand the layouts of MMSegmentation, Hugging Face transformers and the authors."""
-        if MMSEGMENTATION_FIRST in state_dict:
-            return from_mmsegmentation(state_dict)
-        if HUGGINGFACE_FIRST in state_dict:
-            return from_huggingface(state_dict)
-        if NVLABS_FIRST in state_dict:
-            return from_nvlabs(state_dict)
+        for first, translated in TRANSLATIONS.items():
+            if first in state_dict:
+                return translated(state_dict)
         return dict(state_dict)
 
     @classmethod
@@ -327,20 +322,20 @@ class SegFormer(SegmentationNetwork):
         source = next(
             (
                 source
-                for source, (first, _, project, _, head) in _LANDMARKS.items()
+                for source, (first, _, project, _, head) in LANDMARKS.items()
                 if first in state_dict and project in state_dict and head in state_dict
             ),
             None,
         )
         if source is None:
             return None
-        first, block, _, fuse, head = _LANDMARKS[source]
-        variant = _variant(state_dict, first, re.compile(block), _FIRST_STAGE.get(source, 0))
+        first, block, _, fuse, head = LANDMARKS[source]
+        variant = _variant(state_dict, first, re.compile(block), FIRST_STAGE.get(source, 0))
         width = state_dict[fuse].shape[0] if fuse in state_dict and state_dict[fuse].ndim else 0
         classes = state_dict[head].shape[0] if state_dict[head].ndim == 4 else 0
         if variant is None or not width or not classes:
             return None
-        kind = _HEADS.get(source, "hf")
+        kind = HEADS.get(source, "hf")
         if source == "segstudio" and "head.project.0.1.weight" in state_dict:
             kind = "mmseg"
         options = SegFormerOptions(variant, kind)
@@ -361,42 +356,6 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=(2 * module.groups / fan_out) ** 0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-_LANDMARKS = {
-    # First weight, a block's first norm (stage, block), first projection, fusion, classifier.
-    "segstudio": (
-        "stages.0.embed.proj.weight",
-        r"stages\.(\d)\.blocks\.(\d+)\.norm1\.weight",
-        "head.project.0.0.weight",
-        "head.fuse.0.weight",
-        "head.classify.weight",
-    ),
-    "mmsegmentation": (
-        MMSEGMENTATION_FIRST,
-        r"backbone\.layers\.(\d)\.1\.(\d+)\.norm1\.weight",
-        "decode_head.convs.0.conv.weight",
-        "decode_head.fusion_conv.conv.weight",
-        "decode_head.conv_seg.weight",
-    ),
-    "huggingface": (
-        HUGGINGFACE_FIRST,
-        r"segformer\.encoder\.block\.(\d)\.(\d+)\.layer_norm_1\.weight",
-        "decode_head.linear_c.0.proj.weight",
-        "decode_head.linear_fuse.weight",
-        "decode_head.classifier.weight",
-    ),
-    "nvlabs": (
-        NVLABS_FIRST,
-        r"backbone\.block(\d)\.(\d+)\.norm1\.weight",
-        "decode_head.linear_c1.proj.weight",
-        "decode_head.linear_fuse.conv.weight",
-        "decode_head.linear_pred.weight",
-    ),
-}
-_HEADS = {"mmsegmentation": "mmseg", "nvlabs": "authors"}
-"""Head of a layout's files where it is not Hugging Face's."""
-_FIRST_STAGE = {"nvlabs": 1}
 
 
 def _variant(state_dict: StateDict, first: str, block: re.Pattern[str], begin: int) -> str | None:
