@@ -197,6 +197,11 @@ class SegmentationNetwork(nn.Module, abc.ABC):
             None when it is another architecture.
         """
 
+    @property
+    def output_stride(self) -> int:
+        """`Facts.output_stride`, of this variant where variants differ."""
+        return self.facts.output_stride
+
     def parameter_count(self) -> int:
         """Return the number of trainable parameters."""
         return sum(entry.numel() for entry in self.parameters())

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from segstudio.architectures._base import Recognition, StateDict
+from segstudio.architectures._base import Recognition, SegmentationNetwork, StateDict
 from segstudio.architectures._encoders import (
     MobileNetV2,
     MobileNetV3,
@@ -28,6 +28,7 @@ from segstudio.core.preprocessing import Preprocessing
 
 __all__ = [
     "BACKBONES",
+    "DilatedNetwork",
     "aspp_rates",
     "backbone_of",
     "backbone_option",
@@ -56,6 +57,16 @@ BACKBONES = (
 """With a "c" MMSegmentation's ResNets, whose stem is three small convolutions."""
 
 
+class DilatedNetwork(SegmentationNetwork):
+    """A network on one of `BACKBONES`, which its options name."""
+
+    @property
+    def output_stride(self) -> int:
+        """8; 16 of MobileNetV3, as torchvision dilates it, and of the EfficientNets."""
+        backbone: str = self.options.backbone
+        return 16 if backbone.startswith(("efficientnet", "mobilenet-v3")) else 8
+
+
 def backbone_option() -> str:
     """Return the field of an Options dataclass that chooses the encoder."""
     return option(
@@ -68,8 +79,7 @@ def backbone_option() -> str:
 def build_backbone(name: str) -> nn.Module:
     """Build one of `BACKBONES`: images to a list of feature maps, fine to coarse.
 
-    Its output stride is 8, that of MobileNetV3 (as torchvision dilates it) and of the
-    EfficientNets 16.
+    See `DilatedNetwork.output_stride`.
     """
     if name.startswith("efficientnet-lite"):
         return efficientnet_lite(int(name[-1]), output_stride=16)

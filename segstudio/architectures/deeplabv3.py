@@ -19,10 +19,10 @@ from segstudio.architectures._base import (
     Facts,
     PublishedSize,
     Recognition,
-    SegmentationNetwork,
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    DilatedNetwork,
     aspp_rates,
     backbone_of,
     backbone_option,
@@ -83,7 +83,7 @@ class ASPP(nn.Module):
 
 
 @ARCHITECTURES.register("deeplabv3")
-class DeepLabV3(SegmentationNetwork):
+class DeepLabV3(DilatedNetwork):
     """DeepLabV3 with logits at the encoder's output stride."""
 
     Options = DeepLabV3Options

@@ -20,10 +20,10 @@ from segstudio.architectures._base import (
     Facts,
     PublishedSize,
     Recognition,
-    SegmentationNetwork,
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    DilatedNetwork,
     aspp_rates,
     backbone_of,
     backbone_option,
@@ -97,7 +97,7 @@ class SeparableASPP(nn.Module):
 
 
 @ARCHITECTURES.register("deeplabv3plus")
-class DeepLabV3Plus(SegmentationNetwork):
+class DeepLabV3Plus(DilatedNetwork):
     """DeepLabV3+ with logits at a quarter of the input's size."""
 
     Options = DeepLabV3PlusOptions

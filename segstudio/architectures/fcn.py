@@ -21,10 +21,10 @@ from segstudio.architectures._base import (
     Facts,
     PublishedSize,
     Recognition,
-    SegmentationNetwork,
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    DilatedNetwork,
     backbone_of,
     backbone_option,
     build_backbone,
@@ -68,7 +68,7 @@ class Head(nn.Module):
 
 
 @ARCHITECTURES.register("fcn")
-class FCN(SegmentationNetwork):
+class FCN(DilatedNetwork):
     """FCN with logits at an eighth of the input's size."""
 
     Options = FCNOptions

@@ -20,10 +20,10 @@ from segstudio.architectures._base import (
     Facts,
     PublishedSize,
     Recognition,
-    SegmentationNetwork,
     StateDict,
 )
 from segstudio.architectures._dilated import (
+    DilatedNetwork,
     backbone_of,
     backbone_option,
     build_backbone,
@@ -70,7 +70,7 @@ class PyramidPooling(nn.Module):
 
 
 @ARCHITECTURES.register("pspnet")
-class PSPNet(SegmentationNetwork):
+class PSPNet(DilatedNetwork):
     """PSPNet with logits at an eighth of the input's size."""
 
     Options = PSPNetOptions

@@ -189,7 +189,7 @@ def measure_costs(
         parameters=network.parameter_count() or None,
         parameter_bytes=sum(entry.numel() * entry.element_size() for entry in weights) or None,
         operations=_operations(network, batch),
-        output_stride=network.facts.output_stride or round(height / logits.shape[-2]),
+        output_stride=network.output_stride or round(height / logits.shape[-2]),
         size=size,
         input_size=(height, width),
         passes=passes,

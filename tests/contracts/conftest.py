@@ -18,6 +18,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from segstudio.datasets.base import FORMATS
+
 PICTURE = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 HEIGHT, WIDTH = 10, 14
 Maker = Callable[[Path], int]
@@ -373,3 +375,14 @@ def layouts() -> dict[str, Maker]:
     """Functions that lay out a tiny dataset in a folder and return its number of samples."""
     makers = {name: thing for name, thing in globals().items() if name.startswith("make_")}
     return {name.removeprefix("make_").replace("_", "-"): make for name, make in makers.items()}
+
+
+@pytest.fixture(params=FORMATS.names())
+def case(
+    request: pytest.FixtureRequest, tmp_path: Path, layouts: dict[str, Maker]
+) -> tuple[str, Path]:
+    """Name of a format, and a folder in its layout."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    layouts[request.param](folder)
+    return request.param, folder

@@ -68,14 +68,6 @@ def keys_of(value: Any) -> Iterator[str]:
             yield from keys_of(entry)
 
 
-@pytest.fixture(params=FORMATS.names())
-def case(request: pytest.FixtureRequest, tmp_path: Path, layouts: dict[str, Maker]) -> Case:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    layouts[request.param](folder)
-    return request.param, folder
-
-
 def files_of(folder: Path, suffixes: set[str]) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
 

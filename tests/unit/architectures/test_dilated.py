@@ -27,6 +27,7 @@ from segstudio.architectures.deeplabv3plus import DeepLabV3Plus, DeepLabV3PlusOp
 from segstudio.architectures.fcn import FCN, FCNOptions
 from segstudio.architectures.lraspp import LRASPP, LRASPPOptions
 from segstudio.architectures.pspnet import PyramidPooling
+from segstudio.core.options import build_options
 
 _FAMILIES = ("fcn", "pspnet", "deeplabv3", "deeplabv3plus", "lraspp")
 
@@ -76,6 +77,11 @@ def test_output_strides(name: str) -> None:
     coarse = 8 if name.startswith(("resnet", "mobilenet-v2")) else 16
     assert features[-1].shape[-2:] == (64 // coarse, 96 // coarse)
     assert [entry.shape[1] for entry in features] == feature_channels(encoder)
+    for page in ("fcn", "pspnet", "deeplabv3", "deeplabv3plus"):
+        network = ARCHITECTURES.get(page)
+        with torch.device("meta"):
+            built = network(3, build_options(network.Options, {"backbone": name}))
+        assert built.output_stride == coarse
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
